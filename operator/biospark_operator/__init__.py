@@ -1,0 +1,1 @@
+"""Makes the world equal to a `BioSparkEnvironment`, keeps it so, and proves it."""

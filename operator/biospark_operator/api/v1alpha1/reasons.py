@@ -1,0 +1,175 @@
+"""The reasons of conditions: one constant each, with what it means and what the user should do.
+
+Every condition, Event and outcome takes its reason from here. To add one, add a member: the reference page
+`docs/reference/conditions.md` is generated from this table.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a condition has its status: `NAME = (value, meaning, what the user should do)`."""
+
+    meaning: str
+    action: str
+
+    def __new__(cls, value: str, meaning: str, action: str) -> "Reason":
+        """A string that also carries its documentation."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.action = action
+        return member
+
+    # Life of an environment
+    SUCCEEDED = ("Succeeded", "Everything is as the spec wants it.", "Nothing.")
+    PROGRESSING = ("Progressing", "Changes are being made.", "Wait; the message says what is done.")
+    PROGRESSING_WITH_RETRY = (
+        "ProgressingWithRetry",
+        "An attempt failed and is repeated by itself.",
+        "Wait; if it does not end, remove the cause that the message names.",
+    )
+    DEPENDENCY_NOT_READY = (
+        "DependencyNotReady",
+        "Another part of the environment has to be ready first.",
+        "Look at the condition of the part that the message names.",
+    )
+    SUSPENDED = (
+        "Suspended",
+        "`spec.suspend` is true: nothing is done.",
+        "Set `spec.suspend` to false to go on.",
+    )
+    RESUMED = ("Resumed", "The environment is not suspended.", "Nothing.")
+    DELETING = (
+        "Deleting",
+        "The environment is being deleted.",
+        "Wait; the message says what is still there.",
+    )
+    PLAN_ONLY = (
+        "PlanOnly",
+        "`spec.mode` is Plan: differences are reported and not repaired.",
+        "Read `status.plan`, and set `spec.mode` to Apply to carry it out.",
+    )
+    PLAN_READY = (
+        "PlanReady",
+        "The plan of this generation is complete.",
+        "Read `status.plan`, and set `spec.mode` to Apply to carry it out.",
+    )
+
+    # The spec
+    INVALID_SPEC = ("InvalidSpec", "The spec breaks a rule.", "Correct the fields that the message names.")
+    UNSUPPORTED_FEATURE = (
+        "UnsupportedFeature",
+        "The spec asks for something that this version of the operator does not manage.",
+        "Remove the fields that the message names, or install a version that manages them.",
+    )
+    INVALID_WAIVER = (
+        "InvalidWaiver",
+        "A waiver ends more than 90 days ahead.",
+        "Bring `expiresAt` of the waiver that the message names within 90 days.",
+    )
+    PLATFORM_SETTING_MISSING = (
+        "PlatformSettingMissing",
+        "A value is neither in the spec nor among the platform settings of the operator.",
+        "Write the field that the message names, or set it for the operator.",
+    )
+
+    # Objects in the cluster
+    NAMESPACE_CONFLICT = (
+        "NamespaceConflict",
+        "Another environment, the older one, uses the same namespace.",
+        "Delete this environment and create it with another `spec.namespace.name`.",
+    )
+    NAMESPACE_TERMINATING = (
+        "NamespaceTerminating",
+        "The namespace is being deleted.",
+        "Wait until it is gone; look for finalizers in it if it stays.",
+    )
+    NAMESPACE_REFUSED = (
+        "NamespaceRefused",
+        "The namespace belongs to Kubernetes or to the operator itself.",
+        "Create the environment with another `spec.namespace.name`.",
+    )
+    NOT_OWNED = (
+        "NotOwned",
+        "An object exists already and is not marked as this environment's.",
+        "Delete or rename it, or set `spec.adoptionPolicy` to IfUnowned to take it over.",
+    )
+    FIELD_CONFLICT = (
+        "FieldConflict",
+        "Another field manager sets a field that the environment sets differently.",
+        "Let the manager that the message names give up the field.",
+    )
+    ACCESS_DENIED = (
+        "AccessDenied",
+        "The operator lacks a right.",
+        "Grant the right that the message names to the operator's service account.",
+    )
+    INVALID = (
+        "Invalid",
+        "The API server rejected an object.",
+        "Correct the field that the message names; a policy of the cluster may be in the way.",
+    )
+    SERVER_UNAVAILABLE = (
+        "ServerUnavailable",
+        "A server did not answer or asked to try later.",
+        "Wait; if it does not end, look at the server that the message names.",
+    )
+
+    # Image pull secrets
+    PULL_SECRET_NOT_FOUND = (
+        "PullSecretNotFound",
+        "The Secret in `spec.registry.pullSecretRef` does not exist in the operator's namespace.",
+        "Create it there, or correct the name.",
+    )
+    PULL_SECRET_INVALID = (
+        "PullSecretInvalid",
+        "The Secret in `spec.registry.pullSecretRef` is not of type `kubernetes.io/dockerconfigjson`.",
+        "Create it with `kubectl create secret docker-registry`.",
+    )
+
+    # Pods
+    ROLLING_OUT = ("RollingOut", "New pods are being started.", "Wait.")
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        "A node can't pull the image.",
+        "Check `spec.api.image` and `spec.registry.pullSecretRef`.",
+    )
+    CRASH_LOOPING = (
+        "CrashLooping",
+        "A container ends again and again.",
+        "Read its log: `kubectl logs --previous` for the pod that the message names.",
+    )
+    QUOTA_EXCEEDED = (
+        "QuotaExceeded",
+        "The quota of the namespace leaves no room for the pods.",
+        "Raise `spec.namespace.quota`, or lower replicas or resources.",
+    )
+    UNSCHEDULABLE = (
+        "Unschedulable",
+        "No node can take a pod.",
+        "Add nodes, or lower `spec.api.resources`; the message has the scheduler's words.",
+    )
+    PROGRESS_DEADLINE_EXCEEDED = (
+        "ProgressDeadlineExceeded",
+        "A rollout made no progress for too long.",
+        "Look at the pods of the Deployment that the message names.",
+    )
+
+    # Deletion
+    DELETION_PROTECTED = (
+        "DeletionProtected",
+        "The environment was to be deleted and is protected.",
+        "Set `spec.deletionProtection` to false to let the deletion go on.",
+    )
+    WAITING_FOR_DELETION = (
+        "WaitingForDeletion",
+        "An object was deleted and is still there.",
+        "Wait; look at the finalizers of the object that the message names if it stays.",
+    )
+
+    INTERNAL_ERROR = (
+        "InternalError",
+        "The operator met a fault of its own.",
+        "Report it with the operator's log; the environment is tried again.",
+    )

@@ -1,0 +1,46 @@
+"""The largest request body that is read. Installed by `app`.
+
+FastAPI's own limit answers outside of all other middleware and as plain text when the body is announced but
+not read; this one answers every case as a problem, with the request id and the security headers.
+"""
+
+from fastapi import HTTPException
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from biospark_api.problems import problem, problem_response
+
+
+class BodyLimit:
+    """Refuses bodies of more than `max_bytes` with 413, before reading them if their length is announced."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.detail = f"A request body may have at most {max_bytes} bytes."
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif self._announces_too_much(scope):
+            await problem_response(problem(413, self.detail))(scope, receive, send)
+        else:
+            await self.app(scope, self._counting(receive), send)
+
+    def _announces_too_much(self, scope: Scope) -> bool:
+        length = Headers(scope=scope).get("content-length", "")
+        return length.isdecimal() and int(length) > self.max_bytes
+
+    def _counting(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise HTTPException(413, self.detail)  # the framework's handler turns it into a problem
+            return message
+
+        return counted

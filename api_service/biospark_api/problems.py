@@ -1,0 +1,128 @@
+"""Every error response, as RFC 9457 `application/problem+json`. Installed by `app`.
+
+What clients may rely on: `status` and `title` for programs, `detail` for people, `errors[]` with JSON
+pointers for a rejected body, `requestId` for support. Values that the client sent are never repeated, because
+they may be health data and responses end up in logs of gateways and browsers.
+"""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from biospark_api.correlation import current_request_id
+from biospark_api.faults import Fault, describe_faults
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# The standard library still has the names of older RFCs for these, depending on the Python version.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+_DETAILS = {
+    404: "There is nothing at this path.",
+    500: "The service failed to answer. Quote the request id when you report this.",
+}
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 describes it."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    type: str = Field(default="about:blank", description="URI reference of the kind of problem.")
+    title: str = Field(description="Short name of the kind of problem; the same for each occurrence.")
+    status: int = Field(ge=400, le=599, description="The HTTP status code.")
+    detail: str | None = Field(default=None, description="What is wrong this time and what to do about it.")
+    request_id: str | None = Field(default=None, description="Id of the request, as in X-Request-ID.")
+    errors: list[Fault] | None = Field(default=None, description="Each fault of a rejected request.")
+
+
+def title_of(status: int) -> str:
+    """The name of a status code, the same on every Python version."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def problem(status: int, detail: str | None = None, errors: list[Fault] | None = None) -> Problem:
+    """A problem of the generic type for the request that is being answered."""
+    return Problem(
+        title=title_of(status),
+        status=status,
+        detail=detail or _DETAILS.get(status),
+        request_id=current_request_id.get(),
+        errors=errors,
+    )
+
+
+def problem_response(content: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response that carries a problem."""
+    body = content.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return JSONResponse(body, content.status, headers, media_type=MEDIA_TYPE)
+
+
+def documented(description: str, model: type[Problem] = Problem) -> dict[str, Any]:
+    """An entry for `responses=` of a route; the model must be among those that the document publishes."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    headers = dict(error.headers or {})
+    if error.status_code < 400 or error.status_code in (204, 304):
+        return Response(status_code=error.status_code, headers=headers)
+    return problem_response(problem(error.status_code, _detail_of(error, headers)), headers)
+
+
+def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:
+    if error.status_code == 405 and "Allow" in headers:
+        return f"This path allows {headers['Allow']}."
+    # Starlette fills in the status phrase where no detail was given; the title says that already.
+    return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+
+
+async def _on_invalid_request(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    faults = describe_faults(error.errors())
+    return problem_response(problem(422, "The request is not valid; see errors.", faults))
+
+
+class ErrorBoundary:
+    """Answers what nothing else handled with a 500 problem, and logs it without the exception's text.
+
+    Starlette's own handler for this is the outermost layer: its response would bypass the request id, the
+    security headers and the request log, so faults are stopped inside those.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched_send)
+        except Exception:
+            log.exception("A request failed")
+            if started or scope["type"] != "http":
+                raise  # too late for a status: the server breaks the connection off, which the client notices
+            await problem_response(problem(500))(scope, receive, send)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the framework a problem; `ErrorBoundary` is added with the other middleware."""
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)

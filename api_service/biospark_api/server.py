@@ -1,0 +1,137 @@
+"""Serves the application and its metrics, and ends without losing a request. Called by `main`.
+
+A stop is: not ready at once → go on serving for the drain time, while the cluster takes the pod out of its
+endpoints → accept no more connections → open requests finish within the shutdown time → exit code 0. A second
+signal skips the rest of the drain time.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, make_asgi_app
+
+from biospark_api.logs import log_loop_fault
+from biospark_api.readiness import Readiness
+from biospark_api.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Longer than gateways keep an idle connection (Kong: 60 s). The side that sends requests must be the one that
+# closes, otherwise a request can meet a closing connection and fail.
+_KEEP_ALIVE_SECONDS = 75
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the message says which and why."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling, which knows no drain time and ends the process by the signal."""
+
+    def __init__(self, config: uvicorn.Config, serves: str) -> None:
+        super().__init__(config)
+        self._serves = serves
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say on which port; it was chosen by the kernel if the setting is 0."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            log.info("Listening", extra={"serves": self._serves, "port": listener.getsockname()[1]})
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_Stop`."""
+        yield
+
+
+class _Stop:
+    """The stop signals: the first asks for a stop, the next for haste."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self.asked = asyncio.Event()
+        self.haste = asyncio.Event()
+        self._readiness = readiness
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._readiness.drain()
+        (self.haste if self.asked.is_set() else self.asked).set()
+
+
+def run(app: FastAPI, settings: Settings) -> None:
+    """Serve until a stop signal. Raises `ListenError`; a failed start of the application ends the process."""
+    with (
+        _bind(settings.host, settings.port, "BIOSPARK_PORT") as api_socket,
+        _bind(settings.host, settings.metrics_port, "BIOSPARK_METRICS_PORT") as metrics_socket,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(app, settings, api_socket, metrics_socket))
+
+
+async def _serve(
+    app: FastAPI, settings: Settings, api_socket: socket.socket, metrics_socket: socket.socket
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(log_loop_fault)
+    stop = _Stop(app.state.readiness)
+    api = _Server(_config(app, "on", settings.shutdown_seconds), "api")
+    metrics = _Server(_config(_metrics_app(app), "off", 1), "metrics")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(metrics.serve([metrics_socket]))
+        serving = group.create_task(api.serve([api_socket]))
+        await stop.asked.wait()
+        await _drain(settings.drain_seconds, stop.haste)
+        api.should_exit = True
+        await serving
+        metrics.should_exit = True  # last, so that the drain itself can be watched
+    log.info("Stopped")
+
+
+async def _drain(seconds: float, haste: asyncio.Event) -> None:
+    log.info("Draining", extra={"drain_seconds": seconds})
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(haste.wait(), timeout=seconds)
+
+
+def _config(app: Any, lifespan: Literal["on", "off"], shutdown_seconds: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan=lifespan,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # what they say about the client is anyone's word; nothing here needs it
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=shutdown_seconds,
+    )
+
+
+def _metrics_app(app: FastAPI) -> Any:
+    registry = app.state.metrics.registry
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return make_asgi_app(registry)
+
+
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"cannot listen on {host} port {port} (BIOSPARK_HOST, {setting}): {error.strerror}"
+        ) from error
+    return listener

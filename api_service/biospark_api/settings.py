@@ -1,0 +1,160 @@
+"""What an operator of the service can set, read once at start by `main`.
+
+Every setting is an environment variable `BIOSPARK_<NAME>`, or a file named by `BIOSPARK_<NAME>_FILE` for
+values that come from a mounted ConfigMap or Secret. A wrong or misspelt setting stops the start with one line
+per fault: a service that guesses what was meant fails later and in a worse place. No message ever repeats a
+value, since a value may be a secret that was put into the wrong variable.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "BIOSPARK_"
+FILE_SUFFIX = "_FILE"
+
+# Kubernetes describes each Service of the namespace in every pod's environment. For Services whose names
+# begin with "biospark" these variables carry our prefix; they are nobody's spelling mistake.
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
+_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _plain_url(url: HttpUrl) -> HttpUrl:
+    if url.username or url.password or url.query or url.fragment:
+        raise PydanticCustomError("public_url", "Input should be a URL of scheme, host and path only")
+    return url
+
+
+class Settings(BaseSettings):
+    """All settings of the API service. Frozen: a change takes a restart."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    environment: str = Field(
+        default="local",
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Name of the BioSparkEnvironment this service belongs to; stands in every log record.",
+    )
+    public_url: Annotated[HttpUrl, AfterValidator(_plain_url)] | None = Field(
+        default=None,
+        description="URL under which clients reach the API through the gateway. Published in the OpenAPI "
+        "document; with https, browsers are told to insist on it (HSTS).",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        default="info", description="Least severe log record that is written. Probes are logged at debug."
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="IP address to listen on, for both ports; 0.0.0.0 for all.",
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
+    metrics_port: int = Field(
+        default=9090, ge=0, le=65535, description="Port of the metrics; 0 takes a free one."
+    )
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="Seconds between the stop signal and the end of accepting requests. In a cluster it "
+        "takes this long until no proxy sends new requests to the pod.",
+    )
+    shutdown_seconds: int = Field(
+        default=20,
+        ge=1,
+        le=600,
+        description="Seconds that open requests get to finish after that. The pod's grace period must exceed "
+        "the sum of both.",
+    )
+    max_body_bytes: int = Field(
+        default=1_048_576, ge=1, le=104_857_600, description="Largest accepted request body, in bytes."
+    )
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.port and self.port == self.metrics_port:
+            raise PydanticCustomError("ports", "BIOSPARK_PORT and BIOSPARK_METRICS_PORT must differ")
+        return self
+
+
+class InvalidSettingsError(Exception):
+    """The settings cannot be used; `lines` says why, one readable line per fault, without any value."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets a field."""
+    return PREFIX + field.upper()
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and the files it names; raises `InvalidSettingsError`."""
+    files, faults = _read_files(os.environ)
+    faults = _unknown(os.environ) + faults
+    try:
+        settings = Settings(**files)
+    except ValidationError as error:
+        faults += [_line(fault) for fault in error.errors(include_input=False, include_url=False)]
+    if faults:
+        raise InvalidSettingsError(faults)
+    return settings
+
+
+def _line(fault: Any) -> str:
+    field = ".".join(str(part) for part in fault["loc"][:1])
+    return f"{variable(field)}: {fault['msg']}" if field else str(fault["msg"])
+
+
+def _read_files(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Values by field from the `*_FILE` variables, and a line for each that cannot be used."""
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for field in Settings.model_fields:
+        name = variable(field)
+        path = environ.get(name + FILE_SUFFIX)
+        if not path:
+            continue
+        if environ.get(name):
+            faults.append(f"{name}: is set together with {name}{FILE_SUFFIX}; keep one of them")
+            continue
+        try:
+            values[field] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            faults.append(f"{name}{FILE_SUFFIX}: the file cannot be read: {reason}")
+    return values, faults
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    names = [variable(field) for field in Settings.model_fields]
+    known = {*names, *(name + FILE_SUFFIX for name in names)}
+    return [
+        _suggestion(name, names)
+        for name, value in sorted(environ.items())
+        if name.startswith(PREFIX)
+        and name not in known
+        and not _SERVICE_LINK.search(name)
+        and not _SERVICE_LINK_VALUE.match(value)
+    ]
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(names))}"
+    return f"{name}: there is no such setting; {hint}"

@@ -1,0 +1,155 @@
+"""Compares an object as we want it with the object as it is. Pure; used by `objects`.
+
+Nothing is remembered between passes, so a restart of the operator finds unchanged objects unchanged and writes
+nothing. Two sources are enough, both on the live object: its values, and `metadata.managedFields`, in which the
+API server keeps which fields this operator applied. A field needs us if its value differs, if another manager
+took it from us, or if we applied it before and don't want it any more.
+
+The answer is field paths, never values: it is shown to users.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from biospark_operator.api.v1alpha1.quantities import same_quantity
+from biospark_operator.clients.objects import Manifest
+
+#: Fields below these names are Kubernetes quantities, which the API server writes in its own way.
+_QUANTITIES = frozenset({"limits", "requests", "hard", "default", "defaultRequest", "max", "min"})
+#: Keys by which the items of a list are told apart, the first that all items have.
+_ITEM_KEYS = ("uid", "name", "mountPath", "type")
+#: Not in managedFields: they make up the identity of the object.
+_IDENTITY = {"apiVersion": {}, "kind": {}, "metadata": {"name": {}, "namespace": {}}}
+
+
+def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
+    """Return the paths in which `live` is not what `manager` wants with `desired`, sorted, without doubles."""
+    applied = _applied_fields(live, manager)
+    paths = {
+        *_changed(desired, live, "", quantity=False),
+        *_lost(_without_identity(desired), applied, ""),
+        *_abandoned(_without_identity(desired), applied, ""),
+    }
+    return sorted(path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths))
+
+
+def _applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
+    for entry in live["metadata"].get("managedFields") or ():
+        if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (manager, "Apply", None):
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            return fields
+    return {}
+
+
+def _without_identity(desired: Manifest) -> Manifest:
+    metadata = {k: v for k, v in desired["metadata"].items() if k not in _IDENTITY["metadata"]}
+    return {**{k: v for k, v in desired.items() if k not in _IDENTITY}, "metadata": metadata}
+
+
+def _changed(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[str]:
+    """Yield the paths of values that are wanted and are not there."""
+    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+        for key, value in desired.items():
+            yield from _changed(value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES)
+    elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live)) is not None:
+        for label, wanted, found in pairs:
+            yield from _changed(wanted, found, f"{path}[{label}]", quantity=quantity)
+    elif not _equal(desired, live, quantity=quantity):
+        yield path
+
+
+def _lost(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield the paths that are wanted and that the API server does not count as ours (any more)."""
+    if isinstance(desired, Mapping):
+        for key, value in desired.items():
+            below = applied.get(f"f:{key}")
+            if below is None:
+                if not _empty(value):
+                    yield _dotted(path, key)
+            elif below:
+                yield from _lost(value, below, _dotted(path, key))
+    elif _is_list(desired):
+        for index, item in enumerate(desired):
+            below = _entry_of(item, applied)
+            if below is None:
+                yield f"{path}[{_label(item, index)}]"
+            elif below:
+                yield from _lost(item, below, f"{path}[{_label(item, index)}]")
+
+
+def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield the paths that we applied before and don't want any more."""
+    for entry, below in applied.items():
+        kind, _, text = entry.partition(":")
+        if kind == "f":
+            if not isinstance(desired, Mapping) or text not in desired:
+                yield _dotted(path, text)
+            elif below:
+                yield from _abandoned(desired[text], below, _dotted(path, text))
+        elif kind in ("k", "v") and _is_list(desired):
+            key = json.loads(text)
+            item = next((item for item in desired if _has_key(item, key)), None)
+            label = next(iter(key.values())) if isinstance(key, Mapping) else key
+            if item is None:
+                yield f"{path}[{label}]"
+            elif below:
+                yield from _abandoned(item, below, f"{path}[{label}]")
+
+
+def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    for entry, below in applied.items():
+        kind, _, text = entry.partition(":")
+        if kind in ("k", "v") and _has_key(item, json.loads(text)):
+            found: Mapping[str, Any] = below
+            return found
+    return None
+
+
+def _has_key(item: Any, key: Any) -> bool:
+    """Whether a list item is the one that managedFields names; defaulted key fields may be absent in it."""
+    if isinstance(key, Mapping):
+        return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
+    return bool(item == key)
+
+
+def _paired(desired: Sequence[Any], live: Sequence[Any]) -> list[tuple[str, Any, Any]] | None:
+    """Match the items of two lists by key, else by position; None if they can't be matched."""
+    items = [*desired, *live]
+    if items and all(isinstance(item, Mapping) for item in items):
+        key = next((key for key in _ITEM_KEYS if all(key in item for item in items)), None)
+        if key is not None:
+            found = {item[key]: item for item in live}
+            return [(str(item[key]), item, found.get(item[key])) for item in desired]
+    if len(desired) != len(live):
+        return None
+    return [(str(i), wanted, found) for i, (wanted, found) in enumerate(zip(desired, live, strict=True))]
+
+
+def _equal(desired: Any, live: Any, *, quantity: bool) -> bool:
+    if _empty(desired):
+        return _empty(live)
+    if quantity and isinstance(desired, str | int) and isinstance(live, str | int):
+        return same_quantity(desired, live)
+    return bool(desired == live)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | Mapping | Sequence) and len(value) == 0)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _label(item: Any, index: int) -> str:
+    if isinstance(item, Mapping):
+        return str(next((item[key] for key in _ITEM_KEYS if key in item), index))
+    return str(item)
+
+
+def _dotted(path: str, key: str) -> str:
+    simple = f"{path}.{key}" if path else key
+    return f"{path}[{key}]" if "." in key or "/" in key else simple

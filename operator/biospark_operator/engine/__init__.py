@@ -1,0 +1,15 @@
+"""The small general machine that makes an environment equal to its specification.
+
+It knows nothing of namespaces, databases or gateways. A *component* (`component`) says what one part of an
+environment needs and how to get there; the engine decides when and in which order, and tells what came of it:
+
+- `graph` runs components in dependency order, independent branches at the same time;
+- `convergence` takes one component through observe → plan → apply → judge;
+- `inventory` remembers what was created, before it is created, until it is confirmed gone;
+- `removal` takes away what is no longer wanted, and everything when the environment is deleted;
+- `backoff` spaces out the retries of what fails;
+- `report` turns what happened into the status that users, Flux and Argo CD read;
+- `reconcile` is the story: one pass over one environment, on one screen.
+
+Start reading at `reconcile`.
+"""

@@ -1,0 +1,119 @@
+"""The contract between the engine and the things an environment is made of.
+
+A component is added by writing one module that satisfies `Component`; the engine does not change. `plan` and
+`judge` are pure, so most behaviour is tested with tables and without a cluster. The same `plan` serves mode
+`Apply`, mode `Plan`, the drift report and the Events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from biospark_operator.api.v1alpha1.effective import EffectiveSpec
+from biospark_operator.engine.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which environment something belongs to: all that is known when its specification can't be read."""
+
+    name: str
+    uid: str
+    #: Whether data (databases, secrets) stays when the environment goes: `deletionPolicy: Retain`.
+    retain: bool = True
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment as a pass sees it: who it is, and what it shall be with every default filled in."""
+
+    identity: Identity
+    generation: int
+    spec: EffectiveSpec
+
+    @property
+    def name(self) -> str:
+        """The name of the resource, as in "staging"."""
+        return self.identity.name
+
+    @property
+    def uid(self) -> str:
+        """The uid of the resource: what it owns carries it, so a namesake owns nothing of it."""
+        return self.identity.uid
+
+
+class Verb(StrEnum):
+    """What an action does to its target."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    REPLACE = "Replace"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step towards the specification. Shown to users as it is, so it holds no secret.
+
+    `target` is the id that the inventory keeps, `summary` names field paths and never values, `destructive`
+    says that data is lost, and `payload` is what `apply` needs (never shown).
+    """
+
+    verb: Verb
+    target: str
+    summary: str
+    destructive: bool = False
+    payload: Any = field(default=None, repr=False, compare=False)
+
+
+SeenT = TypeVar("SeenT")
+
+
+class Component(Protocol[SeenT]):
+    """One thing an environment is made of."""
+
+    @property
+    def name(self) -> str:
+        """Lower case, as in "network"; unique."""
+
+    @property
+    def condition(self) -> str:
+        """The condition type that tells of this component, as in "NetworkReady"."""
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Names of the components that must be ready before this one is touched."""
+
+    def enabled(self, env: Environment) -> bool:
+        """Whether this environment has this component at all."""
+
+    def targets(self, env: Environment) -> Sequence[str]:
+        """Return the ids of everything that `apply` may create. Pure: the inventory takes them in beforehand."""
+
+    async def observe(self, env: Environment) -> SeenT:
+        """Read the state of the world. Reads only. Raises an error of `engine.errors`."""
+
+    def plan(self, env: Environment, seen: SeenT) -> Sequence[Action]:
+        """Return the actions that make the world equal to the specification, in order. Pure."""
+
+    async def apply(self, env: Environment, action: Action) -> None:
+        """Carry out one action. Idempotent: it may have been carried out before. Raises as `observe` does."""
+
+    def judge(self, env: Environment, seen: SeenT) -> Outcome:
+        """Say how far the component is, from what was observed alone. Pure."""
+
+    def facts(self, env: Environment, seen: SeenT) -> Mapping[str, Any]:
+        """Return top-level status fields that this component knows, such as `endpoints`. Pure."""
+
+    async def remove(self, owner: Identity, targets: Iterable[str]) -> Mapping[str, str]:
+        """Start or go on removing `targets`, and return those that are not gone yet, with what each waits for.
+
+        What is not ours is left alone and counts as gone. Called again until the result is empty.
+        """
+
+
+#: The engine holds components of many kinds of observation and hands each only its own.
+AnyComponent = Component[Any]

@@ -1,0 +1,102 @@
+"""Takes one component of one environment through observe → plan → apply → judge.
+
+This is the heart of the operator, and the only place where errors of the outside world become outcomes.
+Called by `reconcile` for every component in every pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.engine.component import Action, AnyComponent, Environment
+from biospark_operator.engine.errors import (
+    AccessError,
+    FieldConflictError,
+    NotLeaderError,
+    OutsideError,
+    RejectedError,
+)
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Planned
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between tries while rights are missing: they come by hand, and a refused call tells nothing new.
+ACCESS_RETRY = 60.0
+
+
+class Leadership(Protocol):
+    """Whether this process may still act. Asked before every step that changes something outside."""
+
+    def check(self) -> None:
+        """Return if this process is the leader, raise `NotLeaderError` if not."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of one component: the outcome, what was done, and in mode Plan what would be."""
+
+    outcome: Outcome
+    planned: tuple[Action, ...] = ()
+    done: tuple[Action, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def converge(
+    component: AnyComponent, env: Environment, *, apply: bool, leadership: Leadership
+) -> Report:
+    """Make `component` equal to the specification of `env`, or with `apply` False say what that would take.
+
+    Never raises but for `NotLeaderError`: a component that fails must not hide the others.
+    """
+    done: list[Action] = []
+    try:
+        seen = await component.observe(env)
+        actions = tuple(component.plan(env, seen))
+        if actions and apply:
+            for action in actions:
+                leadership.check()
+                await component.apply(env, action)
+                done.append(action)
+            seen = await component.observe(env)
+        elif actions:
+            return Report(_planned(actions), planned=actions, facts=component.facts(env, seen))
+        return Report(component.judge(env, seen), done=tuple(done), facts=component.facts(env, seen))
+    except NotLeaderError:
+        raise
+    except OutsideError as error:
+        return Report(outcome_of(error), done=tuple(done))
+    except Exception:
+        logger.exception("the component %s of environment %s failed unexpectedly", component.name, env.name)
+        return Report(_defect(component), done=tuple(done))
+
+
+def outcome_of(error: OutsideError) -> Blocked | Failed:
+    """Say what an error of the outside world means for the component that met it."""
+    match error:
+        case AccessError():
+            return Failed(error.reason or Reason.ACCESS_DENIED, error.message, ACCESS_RETRY)
+        case FieldConflictError():
+            return Blocked(error.reason or Reason.FIELD_CONFLICT, error.message)
+        case RejectedError():
+            return Blocked(error.reason or Reason.INVALID, error.message)
+        case _:
+            return Failed(error.reason or Reason.SERVER_UNAVAILABLE, error.message, error.retry_after)
+
+
+def _planned(actions: tuple[Action, ...]) -> Planned:
+    noun = "action is" if len(actions) == 1 else "actions are"
+    return Planned(
+        Reason.PLAN_ONLY,
+        f"{len(actions)} {noun} pending; see status.plan, and set spec.mode to Apply to carry them out",
+    )
+
+
+def _defect(component: AnyComponent) -> Failed:
+    return Failed(
+        Reason.INTERNAL_ERROR,
+        f"the operator met a defect in its component {component.name}; it keeps trying, see its log",
+    )

@@ -1,0 +1,63 @@
+"""What came of one component in one pass.
+
+Outcomes are values, not exceptions: a component that fails is as normal as one that is ready, and the report
+needs all of them. `reason` is a constant from `api.v1alpha1.reasons`; `message` is for people, is stable from
+pass to pass, and names the object and the next step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """As specified, and proved so by what was observed."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progressing:
+    """On its way without help. Looked at again after `retry_after` seconds, or when a child changes."""
+
+    reason: str
+    message: str
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not begun, because a component that it requires is not ready."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Differs from the specification, and the mode is Plan: nothing was changed."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Needs a human. Tried again slowly (a watch usually wakes us first)."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Went wrong in a way that may pass. Tried again with backoff, not before `retry_after` seconds if set."""
+
+    reason: str
+    message: str
+    retry_after: float | None = None
+
+
+Outcome = Ready | Progressing | Waiting | Planned | Blocked | Failed

@@ -1,0 +1,297 @@
+"""One pass over one environment: the story of the operator.
+
+`Reconciler.reconcile` brings an environment closer to its specification and says when to look again;
+`Reconciler.teardown` does the same for one that is being deleted. Both are called by the runtime's loop under
+the environment's lock, never wait for anything slow, and may be killed between any two lines: the next pass
+starts from what the API server says.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.spec import Mode
+from biospark_operator.engine import events, graph, report
+from biospark_operator.engine.backoff import Backoff
+from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity
+from biospark_operator.engine.convergence import Leadership, Report, converge
+from biospark_operator.engine.inventory import Inventory
+from biospark_operator.engine.outcome import Blocked, Failed, Progressing, Ready, Waiting
+from biospark_operator.engine.removal import Removal, remove
+
+Body = Mapping[str, Any]
+
+#: Seconds until something that needs a human is looked at again without being woken.
+BLOCKED_RETRY = 120.0
+#: Seconds between looks at something that is being deleted.
+REMOVAL_RETRY = 2.0
+#: Part of the interval by which passes are spread, so that environments don't move in step.
+JITTER = 0.1
+
+RECONCILE_REQUEST = "biospark.ai/reconcile-requested-at"
+
+
+class Store(Protocol):
+    """Where environments live: the API server, or a dictionary in tests."""
+
+    async def read(self, name: str) -> Body | None:
+        """Return the resource as it is now, or None if it does not exist."""
+
+    async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
+        """Make `status` the whole status of the resource that `body` is a reading of."""
+
+    async def record(self, body: Body, event: events.Event) -> None:
+        """Record an Event on the resource. Best effort: a lost Event must not fail a pass."""
+
+
+#: Turns a resource into an environment, or says why it can't be worked on.
+Admission = Callable[[Body], Environment | Blocked]
+
+
+@dataclass
+class Memory:
+    """What is remembered of one environment between passes. Losing it costs time, never correctness."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Next:
+    """When to look again if nothing happens before: in `after` seconds, or with None only when woken.
+
+    `gone` says that there is nothing left to look at.
+    """
+
+    after: float | None
+    gone: bool = False
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass: the reading of the resource that it works on, and what it is about."""
+
+    body: Body
+    env: Environment
+    components: Sequence[AnyComponent]
+    memory: Memory
+
+    @property
+    def applies(self) -> bool:
+        """Whether this pass may change anything: mode Apply, not Plan."""
+        return self.env.spec.mode is Mode.APPLY
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """The status as it was read."""
+        return _status(self.body)
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Carries out passes. Holds no state of an environment, so one serves all of them at once."""
+
+    components: Sequence[AnyComponent]
+    admit: Admission
+    store: Store
+    leadership: Leadership
+    operator_version: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+
+    async def reconcile(self, name: str, memory: Memory, *, changed: bool) -> Next:
+        """Bring the environment closer to its specification.
+
+        `changed` says that something happened (an edit, a child event, a request), so that components which
+        wait after a failure are tried at once.
+        """
+        body = await self.store.read(name)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return Next(None, gone=True)
+        self.leadership.check()
+        if body["spec"].get("suspend"):
+            return await self._finish(body, report.suspended(_status(body)), after=None)
+        env = self.admit(body)
+        if isinstance(env, Blocked):
+            return await self._finish(body, report.refused(env, _status(body)), after=BLOCKED_RETRY)
+        if changed:
+            memory.backoff.reset()
+        this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory)
+        wanted = Inventory.wanted(env, this.components)
+        this = await self._begin(this, wanted)
+        reports = await graph.traverse(this.components, lambda c, needs: self._visit(c, needs, this))
+        unwanted = Inventory.from_status(this.status).without(wanted.entries)
+        leftovers = await self._prune(this, unwanted)
+        return await self._conclude(this, reports, unwanted, leftovers)
+
+    async def teardown(self, name: str, memory: Memory) -> Next:
+        """Go on deleting the environment, until the answer says `gone`."""
+        body = await self.store.read(name)
+        if body is None:
+            return Next(None, gone=True)
+        self.leadership.check()
+        if body["spec"].get("suspend"):
+            return await self._finish(body, report.suspended(_status(body)), after=None)
+        env = self.admit(body)
+        if isinstance(env, Environment) and env.spec.deletion_protection:
+            message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
+            protected = Removal(problem=Blocked(Reason.DELETION_PROTECTED, message))
+            return await self._finish(body, report.deleting(protected), after=None)
+        held = Inventory.from_status(_status(body))
+        removal = await remove(held, identity_of(body), self.components, self.leadership)
+        if not removal.problem and not removal.waiting:
+            return Next(None, gone=True)
+        left = held.without(removal.gone)
+        return await self._finish(
+            body, report.deleting(removal), self._after_removal(removal, memory), inventory=left
+        )
+
+    async def _begin(self, this: Pass, wanted: Inventory) -> Pass:
+        """Write what is about to happen, if that is news: a generation, a request, things to be created."""
+        held = Inventory.from_status(this.status)
+        intended = held | wanted if this.applies else held
+        fresh = this.status.get("observedGeneration") != this.env.generation or not this.status.get(
+            "conditions"
+        )
+        if held.covers(intended) and not fresh and not _request(this.body):
+            return this
+        conditions = (
+            report.beginning(this.env.generation, this.components) if fresh else report.kept(this.status)
+        )
+        await self._finish(this.body, conditions, after=None, inventory=intended)
+        return replace(this, body=await self.store.read(this.env.name) or this.body)
+
+    async def _visit(self, component: AnyComponent, needs: Mapping[str, Report], this: Pass) -> Report:
+        """Converge one component, unless it waits for another one or for its backoff to pass."""
+        backoff, now = this.memory.backoff, self.monotonic()
+        unready = sorted(name for name, needed in needs.items() if not isinstance(needed.outcome, Ready))
+        if unready and this.applies:
+            return Report(Waiting(Reason.DEPENDENCY_NOT_READY, f"waits for {', '.join(unready)}"))
+        last = this.memory.reports.get(component.name)
+        if last is not None and backoff.remaining(component.name, now) > 0:
+            return replace(last, done=())
+        result = await converge(component, this.env, apply=this.applies, leadership=self.leadership)
+        this.memory.reports[component.name] = result
+        if isinstance(result.outcome, Failed):
+            backoff.failed(component.name, self.monotonic(), result.outcome.retry_after)
+        else:
+            backoff.succeeded(component.name)
+        return result
+
+    async def _prune(self, this: Pass, unwanted: Inventory) -> Removal:
+        """Remove what an earlier specification wanted and this one doesn't."""
+        if not this.applies or not unwanted.entries:
+            return Removal()
+        return await remove(unwanted, this.env.identity, self.components, self.leadership)
+
+    async def _conclude(
+        self, this: Pass, reports: Mapping[str, Report], unwanted: Inventory, leftovers: Removal
+    ) -> Next:
+        """Write what came of the pass and decide when to look again."""
+        outcomes = {name: result.outcome for name, result in reports.items()}
+        conditions = [
+            *report.overall(outcomes, leftovers),
+            *(report.component_condition(c, outcomes[c.name]) for c in this.components),
+        ]
+        drifted = self._drifted(this, reports)
+        fields: dict[str, Any] = {
+            key: value for result in reports.values() for key, value in result.facts.items()
+        }
+        fields["drift"] = report.drift(drifted, this.status, self.clock(), repaired=this.applies)
+        fields["plan"] = None if this.applies else report.plan(reports, unwanted, this.env.generation)
+        return await self._finish(
+            this.body,
+            conditions,
+            self._after(this, reports, leftovers),
+            inventory=Inventory.from_status(this.status).without(leftovers.gone),
+            fields=fields,
+            done=events.actions_done(reports, drifted),
+        )
+
+    def _drifted(self, this: Pass, reports: Mapping[str, Report]) -> list[tuple[str, Action]]:
+        """Return the actions that undo what others did: the component was ready as this operator left it."""
+        was = {c["type"]: c for c in this.status.get("conditions") or ()}
+        if this.status.get("operatorVersion") != self.operator_version:
+            return []
+        settled = [c for c in this.components if was.get(c.condition, {}).get("status") == "True"]
+        return [(c.name, a) for c in settled for a in (reports[c.name].done or reports[c.name].planned)]
+
+    async def _finish(
+        self,
+        body: Body,
+        conditions: Iterable[report.Condition],
+        after: float | None,
+        *,
+        inventory: Inventory | None = None,
+        fields: Mapping[str, Any] | None = None,
+        done: Iterable[events.Event] = (),
+    ) -> Next:
+        """Write the status if it differs, record what deserves an Event, and say when to look again.
+
+        A field of `fields` that is None or empty is taken away; what is not named stays as it was.
+        """
+        before, generation = _status(body), body["metadata"]["generation"]
+        status = {
+            **before,
+            **(fields or {}),
+            "observedGeneration": generation,
+            "operatorVersion": self.operator_version,
+            "conditions": report.merged(conditions, before, generation, self.clock()),
+        }
+        if inventory is not None:
+            status["inventory"] = inventory.to_status()
+        if request := _request(body):
+            status["lastHandledReconcileAt"] = request
+        status = {key: value for key, value in status.items() if value not in (None, [])}
+        if status != before:
+            self.leadership.check()
+            await self.store.write_status(body, status)
+        for event in [*done, *events.transitions(before, status)]:
+            await self.store.record(body, event)
+        return Next(after)
+
+    def _after(self, this: Pass, reports: Mapping[str, Report], leftovers: Removal) -> float:
+        """Return the seconds until the next look: the soonest that anything asks for."""
+        waits = [this.env.spec.interval.total_seconds() * self.rng.uniform(1 - JITTER, 1 + JITTER)]
+        for name, result in reports.items():
+            match result.outcome:
+                case Progressing(retry_after=seconds):
+                    waits.append(seconds)
+                case Failed():
+                    waits.append(this.memory.backoff.remaining(name, self.monotonic()))
+                case Blocked():
+                    waits.append(BLOCKED_RETRY)
+        if leftovers.waiting or leftovers.problem:
+            waits.append(self._after_removal(leftovers, this.memory))
+        return min(waits)
+
+    def _after_removal(self, removal: Removal, memory: Memory) -> float:
+        if isinstance(removal.problem, Blocked):
+            return BLOCKED_RETRY
+        if isinstance(removal.problem, Failed):
+            return memory.backoff.failed("removal", self.monotonic(), removal.problem.retry_after)
+        memory.backoff.succeeded("removal")
+        return REMOVAL_RETRY
+
+
+def identity_of(body: Body) -> Identity:
+    """Say which environment a resource is, also when its specification can't be read."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    return Identity(metadata["name"], metadata["uid"], retain=spec.get("deletionPolicy") != "Delete")
+
+
+def _status(body: Body) -> Mapping[str, Any]:
+    return body.get("status") or {}
+
+
+def _request(body: Body) -> str | None:
+    """Return the forced reconcile that was asked for and not accepted yet."""
+    wanted = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUEST)
+    return wanted if wanted and wanted != _status(body).get("lastHandledReconcileAt") else None

@@ -1,0 +1,59 @@
+"""Removes what nobody wants any more: single things after a change, everything on deletion.
+
+Both are the same step on a part of the inventory or on all of it. Removal goes against the dependency order,
+so that nothing loses what it still needs: a component's things go when those of its dependants are gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from biospark_operator.engine import graph
+from biospark_operator.engine.component import AnyComponent, Identity
+from biospark_operator.engine.convergence import Leadership, outcome_of
+from biospark_operator.engine.errors import OutsideError
+from biospark_operator.engine.inventory import Inventory
+from biospark_operator.engine.outcome import Blocked, Failed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How far a removal came: what is gone, what is waited for (id → why), and what went wrong if anything."""
+
+    gone: tuple[str, ...] = ()
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    problem: Blocked | Failed | None = None
+
+
+async def remove(
+    unwanted: Inventory, owner: Identity, components: Sequence[AnyComponent], leadership: Leadership
+) -> Removal:
+    """Start or go on removing `unwanted`; call again until nothing is waited for.
+
+    Stops at the first component whose things are not gone yet: those it requires may still be needed.
+    Ids whose component this version of the operator does not know stay, and are reported.
+    """
+    gone: list[str] = []
+    for component in reversed(graph.in_order(components)):
+        targets = unwanted.of(component.name)
+        if not targets:
+            continue
+        leadership.check()
+        try:
+            waiting = await component.remove(owner, targets)
+        except OutsideError as error:
+            return Removal(tuple(gone), problem=outcome_of(error))
+        gone += [target for target in targets if target not in waiting]
+        if waiting:
+            return Removal(tuple(gone), waiting)
+    known = {component.name for component in components}
+    strangers = {
+        id_: f"created by the component {name!r}, which this version of the operator does not have"
+        for id_, name in unwanted.entries.items()
+        if name not in known
+    }
+    return Removal(tuple(gone), strangers)

@@ -7,9 +7,9 @@ never writes `spec`. There is no unit for days: a day is not always 24 hours, an
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -83,3 +83,7 @@ class Between:
             "pattern": PATTERN,
             "x-kubernetes-validations": [{"rule": rule, "message": self.hint}],
         }
+
+
+GoDuration = Annotated[timedelta, PlainSerializer(format_duration, return_type=str, when_used="json")]
+"""A computed duration: no limits of its own, and rendered as a user would write it."""

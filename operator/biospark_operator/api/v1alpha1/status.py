@@ -1,7 +1,7 @@
 """`status`: what the operator reports. Only the operator writes it.
 
-Models here ignore fields they do not know, unlike those of the spec: a status that a newer operator wrote must
-stay readable after a downgrade, since the inventory in it is what deletion goes by.
+Models here ignore fields they do not know, unlike those of the spec: a status that a newer operator wrote
+must stay readable after a downgrade, since the inventory in it is what deletion goes by.
 """
 
 from datetime import datetime

@@ -1,0 +1,1 @@
+"""What developers of this project run on their machines; nothing here is part of the product."""

@@ -1,0 +1,74 @@
+"""Command line of the local cluster: ``python -m dev.cluster up|down|status|kubeconfig``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from dev.cluster import Cluster, ClusterError, Size
+from dev.cluster.size import missing_for_node
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; errors the user can act on are printed without a traceback."""
+    arguments = parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    root = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
+    commands = root.add_subparsers(required=True, metavar="command")
+    up = commands.add_parser("up", help="start the cluster, or what is missing of it")
+    up.add_argument("--size", type=Size, choices=list(Size), help="default: node where possible")
+    up.set_defaults(run=_up)
+    commands.add_parser("down", help="stop it and remove every trace").set_defaults(run=_down)
+    commands.add_parser("status", help="what runs").set_defaults(run=_status)
+    commands.add_parser("kubeconfig", help="print the path of the admin's kubeconfig").set_defaults(run=_kubeconfig)
+    return root
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    begin = time.monotonic()
+    size = arguments.size or _default_size()
+    cluster = Cluster.for_instance()
+    cluster.up(size, report=_say)
+    _say(f"Ready after {time.monotonic() - begin:.1f} s. export KUBECONFIG={cluster.kubeconfig}")
+
+
+def _down(_: argparse.Namespace) -> None:
+    Cluster.for_instance().down(report=_say)
+
+
+def _status(_: argparse.Namespace) -> int:
+    states = Cluster.for_instance().status()
+    for name, state in states.items():
+        _say(f"{name:26}{state}")
+    if not states:
+        _say("no cluster")
+    return 0 if states and "stopped" not in states.values() else 1
+
+
+def _kubeconfig(_: argparse.Namespace) -> None:
+    _say(str(Cluster.for_instance().kubeconfig))
+
+
+def _default_size() -> Size:
+    missing = missing_for_node()
+    if missing:
+        _say(f"Control plane only: {missing}.")
+        return Size.CONTROL_PLANE
+    return Size.NODE
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

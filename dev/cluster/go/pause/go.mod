@@ -1,0 +1,3 @@
+module biospark.ai/dev/cluster/pause
+
+go 1.25.0

@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "BIOSPARK_"
 FILE_SUFFIX = "_FILE"
 
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
 # Kubernetes describes each Service of the namespace in every pod's environment. For Services whose names
 # begin with "biospark" these variables carry our prefix; they are nobody's spelling mistake.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
@@ -28,6 +30,14 @@ _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+def _label(name: str) -> str:
+    if not _LABEL.fullmatch(name):
+        raise PydanticCustomError(
+            "label", "Input should be 1 to 63 of a-z, 0-9 and '-', no '-' at either end"
+        )
+    return name
 
 
 def _plain_url(url: HttpUrl) -> HttpUrl:
@@ -43,9 +53,8 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    environment: str = Field(
+    environment: Annotated[str, AfterValidator(_label)] = Field(
         default="local",
-        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
         description="Name of the BioSparkEnvironment this service belongs to; stands in every log record.",
     )
     public_url: Annotated[HttpUrl, AfterValidator(_plain_url)] | None = Field(

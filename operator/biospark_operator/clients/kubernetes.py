@@ -48,12 +48,15 @@ class KubernetesClient:
     def __init__(self, dynamic: DynamicClient, concurrency: int = CONCURRENCY) -> None:
         self._dynamic = dynamic
         self._slots = asyncio.Semaphore(concurrency)
+        self._written: dict[str, str] = {}
 
     async def get(self, ref: ObjectRef) -> Manifest | None:
         """Return the object, or None where it, its namespace or its kind does not exist."""
         try:
             resource = await self._resource(ref.api_version, ref.kind)
-            return await self._send("get", resource.path(name=ref.name, namespace=ref.namespace), f"read {ref.short}")
+            return await self._send(
+                "get", resource.path(name=ref.name, namespace=ref.namespace), f"read {ref.short}"
+            )
         except _MissingError:
             return None
 
@@ -78,7 +81,7 @@ class KubernetesClient:
         """
         ref = ObjectRef.of(manifest)
         resource = await self._resource(ref.api_version, ref.kind)
-        return await self._send(
+        answer = await self._send(
             "patch",
             resource.path(name=ref.name, namespace=ref.namespace),
             f"apply {ref.short}",
@@ -88,6 +91,13 @@ class KubernetesClient:
             force_conflicts="true" if force else None,
             dry_run="All" if dry_run else None,
         )
+        if not dry_run:
+            self._written[answer["metadata"]["uid"]] = answer["metadata"]["resourceVersion"]
+        return answer
+
+    def wrote(self, uid: str, resource_version: str) -> bool:
+        """Whether this version of an object is what `apply` made it: an echo of our own write, not news."""
+        return self._written.get(uid) == resource_version
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """Make `manifest["status"]` all that this operator says in the status of an existing object."""
@@ -108,14 +118,18 @@ class KubernetesClient:
         ref = ObjectRef.of(manifest)
         resource = await self._resource(ref.api_version, ref.kind)
         path = resource.path(namespace=ref.namespace)
-        return await self._send("post", path, f"create {ref.short}", body=manifest, field_manager=FIELD_MANAGER)
+        return await self._send(
+            "post", path, f"create {ref.short}", body=manifest, field_manager=FIELD_MANAGER
+        )
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Replace an object; `metadata.resourceVersion` guards against a write in between."""
         ref = ObjectRef.of(manifest)
         resource = await self._resource(ref.api_version, ref.kind)
         path = resource.path(name=ref.name, namespace=ref.namespace)
-        return await self._send("put", path, f"replace {ref.short}", body=manifest, field_manager=FIELD_MANAGER)
+        return await self._send(
+            "put", path, f"replace {ref.short}", body=manifest, field_manager=FIELD_MANAGER
+        )
 
     async def delete(self, ref: ObjectRef, *, uid: str) -> None:
         """Start deleting the object with this uid. An object that is gone, or is another one, is left alone."""
@@ -128,6 +142,7 @@ class KubernetesClient:
                 f"delete {ref.short}",
                 body={**options, "preconditions": {"uid": uid}},
             )
+            self._written.pop(uid, None)
         except _MissingError:
             return
         except UnavailableError as error:
@@ -140,7 +155,9 @@ class KubernetesClient:
             return await self._dynamic.resources.get(api_version=api_version, kind=kind)
         except ResourceNotFoundError:
             group = api_version.partition("/")[0]
-            raise _MissingError(f"the cluster does not have the kind {kind} of {group}: install its CRD") from None
+            raise _MissingError(
+                f"the cluster does not have the kind {kind} of {group}: install its CRD"
+            ) from None
         except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translated(error, f"find the kind {kind}") from error
 
@@ -166,9 +183,13 @@ def translated(error: Exception, purpose: str) -> OutsideError:
     text = _message_of(error)
     match error.status:
         case 401:
-            return AccessError(f"could not {purpose}: the API server does not accept the operator's credentials")
+            return AccessError(
+                f"could not {purpose}: the API server does not accept the operator's credentials"
+            )
         case 403 if "is being terminated" in text:
-            return UnavailableError(f"could not {purpose}: its namespace is being deleted; retrying when it is gone")
+            return UnavailableError(
+                f"could not {purpose}: its namespace is being deleted; retrying when it is gone"
+            )
         case 403 if "exceeded quota" in text:
             return RejectedError(f"could not {purpose}: {text}; raise spec.namespace.quota or ask for less")
         case 403:
@@ -182,7 +203,9 @@ def translated(error: Exception, purpose: str) -> OutsideError:
                 "let that manager give the field up, or delete the object"
             )
         case 408 | 409 | 410 | 412 | 423 | 425 | 429 | None:
-            return UnavailableError(f"could not {purpose}: {text or 'no answer'}; retrying", retry_after=_retry_after(error))
+            return UnavailableError(
+                f"could not {purpose}: {text or 'no answer'}; retrying", retry_after=_retry_after(error)
+            )
         case status if status >= 500:
             return UnavailableError(f"could not {purpose}: the API server failed ({status}); retrying")
         case _:
@@ -236,7 +259,9 @@ async def configuration() -> kube.Configuration:
     return settings
 
 
-def event_manifest(ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str) -> Manifest:
+def event_manifest(
+    ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str
+) -> Manifest:
     """Build an Event about an object. Events on cluster-scoped objects live in the namespace `default`."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     name = f"{ref.name}.{uid[:8]}.{datetime.now(UTC).timestamp():.6f}".replace(".", "-")

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from biospark_operator.api.v1alpha1.quantities import same_quantity
+from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.clients.objects import Manifest
 
 #: Fields below these names are Kubernetes quantities, which the API server writes in its own way.
@@ -33,12 +33,18 @@ def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
         *_lost(_without_identity(desired), applied, ""),
         *_abandoned(_without_identity(desired), applied, ""),
     }
-    return sorted(path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths))
+    return sorted(
+        path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths)
+    )
 
 
 def _applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
     for entry in live["metadata"].get("managedFields") or ():
-        if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (manager, "Apply", None):
+        if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (
+            manager,
+            "Apply",
+            None,
+        ):
             fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
             return fields
     return {}
@@ -53,7 +59,9 @@ def _changed(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[
     """Yield the paths of values that are wanted and are not there."""
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         for key, value in desired.items():
-            yield from _changed(value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES)
+            yield from _changed(
+                value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES
+            )
     elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live)) is not None:
         for label, wanted, found in pairs:
             yield from _changed(wanted, found, f"{path}[{label}]", quantity=quantity)
@@ -111,7 +119,9 @@ def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None
 def _has_key(item: Any, key: Any) -> bool:
     """Whether a list item is the one that managedFields names; defaulted key fields may be absent in it."""
     if isinstance(key, Mapping):
-        return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
+        return isinstance(item, Mapping) and all(
+            item.get(name, value) == value for name, value in key.items()
+        )
     return bool(item == key)
 
 
@@ -131,9 +141,14 @@ def _paired(desired: Sequence[Any], live: Sequence[Any]) -> list[tuple[str, Any,
 def _equal(desired: Any, live: Any, *, quantity: bool) -> bool:
     if _empty(desired):
         return _empty(live)
-    if quantity and isinstance(desired, str | int) and isinstance(live, str | int):
-        return same_quantity(desired, live)
-    return bool(desired == live)
+    return bool(desired == live) or (quantity and _same_quantity(desired, live))
+
+
+def _same_quantity(desired: Any, live: Any) -> bool:
+    try:
+        return parse_quantity(str(desired)) == parse_quantity(str(live))
+    except ValueError:
+        return False
 
 
 def _empty(value: Any) -> bool:

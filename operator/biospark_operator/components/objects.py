@@ -59,7 +59,9 @@ def assess_each(env: Environment, seen: Seen) -> Outcome:
         if why := readiness.unready(live):
             return Progressing(Reason.PROGRESSING, f"{ref.short}: {why}", POLL)
     count = len(seen.desired)
-    return Ready(Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified")
+    return Ready(
+        Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified"
+    )
 
 
 def _nothing(env: Environment, seen: Seen) -> Mapping[str, Any]:
@@ -109,10 +111,14 @@ class ObjectsComponent:
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what to create and to update, in the order of the builder; foreign objects are left alone."""
-        actions = (self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items())
+        actions = (
+            self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items()
+        )
         return [action for action in actions if action is not None]
 
-    def _action(self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None) -> Action | None:
+    def _action(
+        self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None
+    ) -> Action | None:
         if live is None:
             return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=(desired, False))
         if "deletionTimestamp" in live["metadata"]:
@@ -135,7 +141,7 @@ class ObjectsComponent:
         """Refuse foreign objects, wait for those on their way out, and let `assess` say the rest."""
         for ref, live in seen.live.items():
             if not ownership.is_ours(live, env.identity) and not _may_adopt(env, live):
-                return Blocked(Reason.NOT_OWNED, _foreign(ref, live))
+                return _foreign(ref, live)
             if "deletionTimestamp" in live["metadata"]:
                 why = readiness.held_up(live)
                 return Progressing(Reason.PROGRESSING, f"waits until {ref.short} is deleted{why}", POLL)
@@ -165,10 +171,16 @@ def _may_adopt(env: Environment, live: Manifest) -> bool:
     return env.spec.adoption_policy is AdoptionPolicy.IF_UNOWNED and ownership.is_unowned(live)
 
 
-def _foreign(ref: ObjectRef, live: Manifest) -> str:
+def _foreign(ref: ObjectRef, live: Manifest) -> Blocked:
     if owner := ownership.owner_of(live):
-        return f"{ref.short} exists and belongs to {owner}; remove it there, or choose another name"
-    return (
+        taken = ref.kind == "Namespace" and owner.startswith(ownership.KIND)
+        reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
+        next_step = (
+            "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
+        )
+        return Blocked(reason, f"{ref.short} exists and belongs to {owner}; {next_step}")
+    return Blocked(
+        Reason.NOT_OWNED,
         f"{ref.short} exists and was not created for this environment; delete it, "
-        "or set spec.adoptionPolicy: IfUnowned to take it over"
+        "or set spec.adoptionPolicy: IfUnowned to take it over",
     )

@@ -1,8 +1,8 @@
 """The CustomResourceDefinition, generated from the models.
 
-`python -m biospark_operator.api.v1alpha1.crd` prints it; `crds/` holds the result and a test keeps both equal. The
-work is turning pydantic's JSON schema into a structural schema: references inlined, no titles, no `anyOf` with null,
-and only those defaults that the API server is meant to store.
+`python -m biospark_operator.api.v1alpha1.crd` prints it; `crds/` holds the result and a test keeps both equal.
+The work is turning pydantic's JSON schema into a structural schema: references inlined, no titles, no `anyOf`
+with null, and only those defaults that the API server is meant to store.
 """
 
 import sys
@@ -13,7 +13,7 @@ import yaml
 from biospark_operator.api.v1alpha1 import environment
 from biospark_operator.api.v1alpha1.environment import BioSparkEnvironment
 from biospark_operator.api.v1alpha1.model import Model
-from biospark_operator.api.v1alpha1.spec import Spec
+from biospark_operator.api.v1alpha1.spec import Profile, Spec
 from biospark_operator.api.v1alpha1.status import Status
 
 Schema = dict[str, Any]
@@ -79,10 +79,8 @@ def spec_schema() -> Schema:
     """The structural schema of `spec`, with the defaults that the API server stores."""
     fields = BioSparkEnvironment.model_fields
     schema = _schema_of(Spec, fields["spec"].description or "")
-    # Every field with a default is left out by model_construct, so the dump has what an empty spec would get.
-    defaults = Spec.model_construct().model_dump(
-        mode="json", by_alias=True, include=set(Spec.stored_defaults)
-    )
+    smallest = Spec(profile=Profile.DEVELOPMENT)
+    defaults = smallest.model_dump(mode="json", by_alias=True, include=set(Spec.stored_defaults))
     for name, value in defaults.items():
         schema["properties"][name]["default"] = value
     return schema
@@ -103,7 +101,8 @@ def root_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"`{environment.API_VERSION}`."},
             "kind": {"type": "string", "description": f"`{environment.KIND}`."},
-            "metadata": {"type": "object"},
+            # The bound is Kubernetes' own; it is repeated for the cost estimate of the rule on the name.
+            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 253}}},
             "spec": spec_schema(),
             "status": status_schema(),
         },

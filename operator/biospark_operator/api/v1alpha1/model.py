@@ -31,7 +31,7 @@ class Rule:
     def schema(self) -> dict[str, str]:
         """The entry of `x-kubernetes-validations`."""
         entry = {"rule": self.cel, "message": self.message}
-        if self.field and not self.field.startswith("metadata"):  # metadata has no schema to point into
+        if self.field:
             entry["fieldPath"] = f".{self.field}"
         return entry
 

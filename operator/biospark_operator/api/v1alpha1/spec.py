@@ -52,12 +52,14 @@ class AdoptionPolicy(StrEnum):
 
 def _unchangeable(section: str, member: str) -> Rule:
     """The rule that a name stays as it was at creation, present or absent."""
-    path = f"?{member}.?name.orValue('')"
+    # Not orValue(''): the API server forgets the length of an optional string and fears an expensive comparison.
+    present = f"?{member}.?name.hasValue()"
     return Rule(
         f"{section}.name",
         f"{section}.name can't be changed, added or removed after creation: put it back as it was, "
         "or create another environment",
-        cel=f"self.{path} == oldSelf.{path}",
+        cel=f"self.{present} == oldSelf.{present} && "
+        f"(!self.{present} || self.{member}.name == oldSelf.{member}.name)",
     )
 
 

@@ -26,9 +26,7 @@ class Fault(BaseModel):
 
     pointer: str | None = Field(default=None, description="JSON pointer into the body, as a URI fragment.")
     parameter: str | None = Field(default=None, description="Name of the parameter outside of the body.")
-    location: str | None = Field(
-        default=None, description="Where the parameter is: query, path, header or cookie."
-    )
+    location: str | None = Field(default=None, description="Where the parameter is: query, path, header or cookie.")
     detail: str = Field(description="What is expected there.")
 
 

@@ -63,9 +63,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def _describe(error: BaseException) -> Iterator[str]:
     kind = type(error)
     yield f"{kind.__module__}.{kind.__qualname__}"
-    yield from (
-        f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in _frames(error.__traceback__)
-    )
+    yield from (f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in _frames(error.__traceback__))
 
 
 def _frames(origin: TracebackType | None) -> traceback.StackSummary:

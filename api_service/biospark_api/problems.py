@@ -106,6 +106,23 @@ class ErrorBoundary:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_reason(message: Message) -> None:
+            # Starlette reports a failed start with the exception's text, which the server would log as it is.
+            await send({"type": message["type"]})
+
+        try:
+            await self.app(scope, receive, send_without_reason)
+        except Exception:
+            log.exception("The start or the stop of the application failed")
+            raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def watched_send(message: Message) -> None:

@@ -77,9 +77,7 @@ def run(app: FastAPI, settings: Settings) -> None:
         runner.run(_serve(app, settings, api_socket, metrics_socket))
 
 
-async def _serve(
-    app: FastAPI, settings: Settings, api_socket: socket.socket, metrics_socket: socket.socket
-) -> None:
+async def _serve(app: FastAPI, settings: Settings, api_socket: socket.socket, metrics_socket: socket.socket) -> None:
     asyncio.get_running_loop().set_exception_handler(log_loop_fault)
     stop = _Stop(app.state.readiness)
     api = _Server(_config(app, "on", settings.shutdown_seconds), "api")
@@ -89,6 +87,7 @@ async def _serve(
         serving = group.create_task(api.serve([api_socket]))
         await stop.asked.wait()
         await _drain(settings.drain_seconds, stop.haste)
+        log.info("Closing", extra={"shutdown_seconds": settings.shutdown_seconds})
         api.should_exit = True
         await serving
         metrics.should_exit = True  # last, so that the drain itself can be watched

@@ -34,9 +34,7 @@ def _lower(value: object) -> object:
 
 def _label(name: str) -> str:
     if not _LABEL.fullmatch(name):
-        raise PydanticCustomError(
-            "label", "Input should be 1 to 63 of a-z, 0-9 and '-', no '-' at either end"
-        )
+        raise PydanticCustomError("label", "Input should be 1 to 63 of a-z, 0-9 and inner '-'")
     return name
 
 
@@ -71,9 +69,7 @@ class Settings(BaseSettings):
         description="IP address to listen on, for both ports; 0.0.0.0 for all.",
     )
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
-    metrics_port: int = Field(
-        default=9090, ge=0, le=65535, description="Port of the metrics; 0 takes a free one."
-    )
+    metrics_port: int = Field(default=9090, ge=0, le=65535, description="Port of the metrics; 0 takes a free one.")
     drain_seconds: float = Field(
         default=5.0,
         ge=0,
@@ -164,6 +160,8 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _suggestion(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(names))}"
+    # The prefix, which all share, would make any two names look alike.
+    endings = [known.removeprefix(PREFIX) for known in names]
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), endings, n=1, cutoff=0.7)
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else f"known are {', '.join(sorted(names))}"
     return f"{name}: there is no such setting; {hint}"

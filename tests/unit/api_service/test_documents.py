@@ -1,0 +1,79 @@
+"""The OpenAPI document, the page that shows it, and the headers around both."""
+
+import re
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from biospark_api.app import create_app
+from biospark_api.settings import Settings
+from tests.unit.api_service.in_process import in_process
+
+
+async def test_openapi_document_is_valid_and_ours(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    validate(document)
+    assert (document["info"]["title"], document["info"]["version"]) == ("BioSpark Health AI API", "1.0.0")
+
+
+async def test_every_operation_is_described_and_has_a_problem_response(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    operations = {path: methods["get"] for path, methods in document["paths"].items()}
+    assert operations.keys() == {"/healthz", "/readyz"}
+    for path, operation in operations.items():
+        assert operation["summary"], path
+        assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+        error = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]
+        assert error == {"$ref": "#/components/schemas/Problem"}
+    assert "503" in operations["/readyz"]["responses"]
+    assert "requestId" in document["components"]["schemas"]["Problem"]["properties"]
+
+
+async def test_openapi_document_names_the_public_url() -> None:
+    app = create_app(Settings(public_url="https://api.dev.example.org/"))
+    async with in_process(app) as client:
+        document = (await client.get("/openapi.json")).json()
+    assert [server["url"] for server in document["servers"]] == ["https://api.dev.example.org", "/"]
+
+
+async def test_docs_page_loads_everything_from_the_service(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.search(r"(https?:)?//[a-z]", page.text)
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) == 3
+    for link in links:
+        asset = await client.get(f"/{link}")
+        assert asset.status_code == 200, link
+        assert len(asset.content) > 1000
+        assert asset.headers["cache-control"] == "public, max-age=86400"
+
+
+async def test_docs_page_allows_only_its_own_script(client: httpx.AsyncClient) -> None:
+    policy = (await client.get("/docs")).headers["content-security-policy"]
+    script = next(part for part in policy.split("; ") if part.startswith("script-src"))
+    assert re.fullmatch(r"script-src 'self' 'sha256-[A-Za-z0-9+/]{43}='", script)
+
+
+@pytest.mark.parametrize("asset", ["__init__.py", "..%2fcore.py", "redoc.standalone.js"])
+async def test_docs_serve_no_other_file(client: httpx.AsyncClient, asset: str) -> None:
+    assert (await client.get(f"/docs/{asset}")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/nowhere"])
+async def test_protective_headers_are_on_every_answer(client: httpx.AsyncClient, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(("url", "insists"), [("https://a.example", True), ("http://a.example", False)])
+async def test_browsers_are_told_to_insist_on_https_where_it_is_used(url: str, insists: bool) -> None:
+    app = create_app(Settings(public_url=url))
+    async with in_process(app) as client:
+        headers = (await client.get("/healthz")).headers
+    assert ("strict-transport-security" in headers) is insists

@@ -1,0 +1,108 @@
+"""Settings: where values come from, and what a wrong one is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from biospark_api.settings import InvalidSettingsError, Settings, load_settings, variable
+
+GIVEN_BY_THE_OPERATOR = {
+    "BIOSPARK_ENVIRONMENT": "dev",
+    "BIOSPARK_PUBLIC_URL": "https://api.dev.example.org",
+    "BIOSPARK_LOG_LEVEL": "INFO",
+    "BIOSPARK_HOST": "0.0.0.0",
+    "BIOSPARK_PORT": "8080",
+    "BIOSPARK_METRICS_PORT": "9090",
+    "BIOSPARK_DRAIN_SECONDS": "5",
+}
+
+
+def _faults(monkeypatch: pytest.MonkeyPatch, **environ: str) -> list[str]:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSettingsError) as raised:
+        load_settings()
+    return raised.value.lines
+
+
+def test_defaults_suffice_for_a_local_start() -> None:
+    assert load_settings() == Settings(environment="local", host="127.0.0.1", port=8080)
+
+
+def test_values_of_the_deployment_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in GIVEN_BY_THE_OPERATOR.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.environment, settings.host, settings.log_level) == ("dev", "0.0.0.0", "info")
+    assert str(settings.public_url) == "https://api.dev.example.org/"
+
+
+def test_every_setting_is_documented() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_value_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "level").write_text("warning\n")
+    monkeypatch.setenv("BIOSPARK_LOG_LEVEL_FILE", str(tmp_path / "level"))
+    assert load_settings().log_level == "warning"
+
+
+def test_unreadable_file_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_LOG_LEVEL_FILE=str(tmp_path / "absent"))
+    assert lines == ["BIOSPARK_LOG_LEVEL_FILE: the file cannot be read: No such file or directory"]
+
+
+def test_value_and_file_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_LOG_LEVEL="info", BIOSPARK_LOG_LEVEL_FILE="/x")
+    assert lines == ["BIOSPARK_LOG_LEVEL: is set together with BIOSPARK_LOG_LEVEL_FILE; keep one of them"]
+
+
+def test_each_wrong_value_gets_one_line_that_does_not_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(
+        monkeypatch,
+        BIOSPARK_ENVIRONMENT="Hunter_2",
+        BIOSPARK_PORT="hunter2",
+        BIOSPARK_LOG_LEVEL="hunter2",
+        BIOSPARK_DRAIN_SECONDS="-1",
+        BIOSPARK_PUBLIC_URL="https://jane:hunter2@example.org/",
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        "BIOSPARK_ENVIRONMENT",
+        "BIOSPARK_PUBLIC_URL",
+        "BIOSPARK_LOG_LEVEL",
+        "BIOSPARK_PORT",
+        "BIOSPARK_DRAIN_SECONDS",
+    ]
+    assert "hunter" not in " ".join(lines).lower()
+
+
+def test_misspelt_setting_gets_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_LOGLEVEL="debug")
+    assert lines == ["BIOSPARK_LOGLEVEL: there is no such setting; did you mean BIOSPARK_LOG_LEVEL?"]
+
+
+def test_both_servers_on_one_port_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_PORT="9090")
+    assert lines == ["BIOSPARK_PORT and BIOSPARK_METRICS_PORT must differ"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BIOSPARK_API_SERVICE_HOST", "10.0.0.1"),
+        ("BIOSPARK_API_SERVICE_PORT_HTTP", "8080"),
+        ("BIOSPARK_API_PORT", "tcp://10.0.0.1:8080"),
+        ("BIOSPARK_API_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ],
+)
+def test_variables_of_kubernetes_services_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert load_settings() == Settings()
+
+
+def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.setenv(variable(field), "")
+    assert load_settings() == Settings()

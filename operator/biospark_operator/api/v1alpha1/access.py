@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from biospark_operator.api.v1alpha1.constraints import Keyed, Text, Unique
-from biospark_operator.api.v1alpha1.formats import DnsLabel, ObjectName
+from biospark_operator.api.v1alpha1.formats import DnsLabel, WholeSecretReference
 from biospark_operator.api.v1alpha1.model import Model, Rule
 
 SubjectName = Annotated[str, Text("write a name of at most 253 characters", max_length=253)]
@@ -41,9 +41,7 @@ class Subject(Model):
     )
 
     kind: SubjectKind = Field(description="Kind of the subject.")
-    name: SubjectName = Field(
-        description="Name of the user, group or service account, as the cluster knows it."
-    )
+    name: SubjectName = Field(description="Name of the user, group or service account, as the cluster knows it.")
     namespace: DnsLabel | None = Field(
         None,
         description="Namespace of the service account. Required for a ServiceAccount, refused otherwise.",
@@ -54,8 +52,7 @@ class AccessBinding(Model):
     """One role and everyone who has it."""
 
     role: AccessRole = Field(
-        description="Viewer reads everything but Secrets; Developer also changes workloads, not access "
-        "rights or "
+        description="Viewer reads everything but Secrets; Developer also changes workloads, not access rights or "
         "quotas; Admin changes everything in the namespace but its quota."
     )
     subjects: Annotated[tuple[Subject, ...], Unique(64, min_items=1)] = Field(description="Who has the role.")
@@ -70,18 +67,11 @@ class Access(Model):
     )
 
 
-class PullSecretReference(Model):
-    """A Secret of type `kubernetes.io/dockerconfigjson` in the operator's own namespace."""
-
-    name: ObjectName = Field(description="Name of the Secret in the namespace of the operator.")
-
-
 class Registry(Model):
     """Credentials for the image registry."""
 
-    pull_secret_ref: PullSecretReference | None = Field(
+    pull_secret_ref: WholeSecretReference | None = Field(
         None,
-        description="Secret of type `kubernetes.io/dockerconfigjson` in the operator's namespace. It is "
-        "copied to the "
-        "environment, set on its service accounts, and followed when it changes. Default: none.",
+        description="Secret of type `kubernetes.io/dockerconfigjson` in the operator's namespace. It is copied to "
+        "the environment, set on its service accounts, and followed when it changes. Default: none.",
     )

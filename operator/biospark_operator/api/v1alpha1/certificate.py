@@ -32,9 +32,7 @@ class IssuerReference(Model):
     kind: IssuerKind = Field(
         "ClusterIssuer", description="Kind of the issuer: ClusterIssuer or Issuer. Default ClusterIssuer."
     )
-    group: DnsName = Field(
-        "cert-manager.io", description="API group of the issuer. Default `cert-manager.io`."
-    )
+    group: DnsName = Field("cert-manager.io", description="API group of the issuer. Default `cert-manager.io`.")
 
 
 class KeyAlgorithm(StrEnum):
@@ -59,9 +57,8 @@ class PrivateKey(Model):
         Rule(
             "size",
             "write 256, 384 or 521 for ECDSA, 2048, 3072, 4096 or 8192 for RSA, and no size for Ed25519",
-            cel="!has(self.size) || (has(self.algorithm) && self.algorithm != 'ECDSA' "
-            "? self.algorithm == 'RSA' && self.size in [2048, 3072, 4096, 8192] "
-            ": self.size in [256, 384, 521])",
+            cel="!has(self.size) || (has(self.algorithm) && self.algorithm != 'ECDSA' ? self.algorithm == 'RSA' && "
+            "self.size in [2048, 3072, 4096, 8192] : self.size in [256, 384, 521])",
             holds=lambda s: s.size is None or s.size in KEY_SIZES[s.algorithm],
         ),
     )
@@ -81,10 +78,9 @@ class Certificate(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "renewBefore",
-            "write a renewBefore that is shorter than duration (default 2160h), so that renewal comes before "
-            "expiry",
-            cel="(has(self.renewBefore) ? duration(self.renewBefore) : duration('720h')) < "
-            "(has(self.duration) ? duration(self.duration) : duration('2160h'))",
+            "write a renewBefore that is shorter than duration (default 2160h), so that renewal comes before expiry",
+            cel="(has(self.renewBefore) ? duration(self.renewBefore) : duration('720h')) < (has(self.duration) ? "
+            "duration(self.duration) : duration('2160h'))",
             holds=lambda s: s.renew_before < s.duration,
         ),
     )
@@ -101,7 +97,6 @@ class Certificate(Model):
     )
     renew_before: Annotated[timedelta, Between("5m", "87600h")] = Field(
         timedelta(hours=720),
-        description="How long before expiry it is renewed; shorter than `duration`. Default `720h` (30 "
-        "days).",
+        description="How long before expiry it is renewed; shorter than `duration`. Default `720h` (30 days).",
     )
     private_key: PrivateKey = Field(default_factory=PrivateKey, description="The private key.")

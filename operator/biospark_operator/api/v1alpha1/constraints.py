@@ -45,9 +45,7 @@ class Text:
             raise refused(self.hint)
         return value
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         result = handler(core) | {"minLength": self.min_length, "maxLength": self.max_length}
         if self.pattern is not None:
             result["pattern"] = self.pattern  # for editors and offline checks, which do not evaluate CEL
@@ -73,9 +71,7 @@ class Keyed:
             raise refused(f"write each {self.key} only once in this list")
         return items
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         keys = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
         return handler(core) | {"maxItems": self.max_items} | keys
 
@@ -99,9 +95,7 @@ class Unique:
             raise refused("write each item only once in this list")
         return items
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         result = handler(core) | {"maxItems": self.max_items, "x-kubernetes-list-type": "set"}
         return result | {"minItems": self.min_items} if self.min_items else result
 
@@ -120,9 +114,7 @@ class Entries:
         bounded(entries, self.max_properties)
         return entries
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return handler(core) | {"maxProperties": self.max_properties}
 
 

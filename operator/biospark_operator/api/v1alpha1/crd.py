@@ -19,35 +19,30 @@ from biospark_operator.api.v1alpha1.status import Status
 Schema = dict[str, Any]
 
 HEADER = (
-    "# Generated from the models in operator/biospark_operator/api/v1alpha1; do not edit.\n"
-    "# To change it, change the models and run `make crd`.\n"
+    "# Generated from the models in operator/biospark_operator/api/v1alpha1; do not edit.\n# To change it, change "
+    "the models and run `make crd`.\n"
 )
 
 DROPPED = frozenset({"title", "default", "additionalProperties", "$defs", "const"})
 """Keywords of pydantic that a structural schema does not take, or takes only where this module adds them."""
 
 
-def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
-    """The schema in the form that the API server accepts, everything it refers to inlined."""
-    schema = _dereferenced(schema, definitions)
-    result = {key: value for key, value in schema.items() if key not in DROPPED}
-    if "properties" in schema:
-        properties = schema["properties"].items()
-        result["properties"] = {name: structural(child, definitions) for name, child in properties}
-    elif isinstance(values := schema.get("additionalProperties"), dict):
-        result["additionalProperties"] = structural(values, definitions)
-    if "items" in schema:
-        result["items"] = _item(structural(schema["items"], definitions), schema["x-kubernetes-list-type"])
-    return dict(sorted(result.items(), key=lambda entry: _position(entry[0])))
+def inlined(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """The schema with everything it refers to put in place, at every depth."""
+    result = _dereferenced(schema, definitions)
+    children = {name: inlined(child, definitions) for name, child in result.get("properties", {}).items()}
+    nested = {"properties": children} if children else {}
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(child := result.get(keyword), dict):
+            nested[keyword] = inlined(child, definitions)
+    return result | nested
 
 
 def _dereferenced(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     """The schema with references and "or null" resolved; what is written beside a reference wins."""
     while "$ref" in schema or _alternatives(schema):
         outer = {key: value for key, value in schema.items() if key not in {"$ref", "anyOf"}}
-        inner = (
-            definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else _alternatives(schema)[0]
-        )
+        inner = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else _alternatives(schema)[0]
         schema = inner | outer
     return schema
 
@@ -56,6 +51,18 @@ def _alternatives(schema: Schema) -> list[Schema]:
     """The alternatives besides null; empty where null is not among them, as with int-or-string."""
     options: list[Schema] = schema.get("anyOf", [])
     return [option for option in options if option != {"type": "null"}] if {"type": "null"} in options else []
+
+
+def structural(schema: Schema) -> Schema:
+    """An inlined schema in the form that the API server accepts."""
+    result = {key: value for key, value in schema.items() if key not in DROPPED}
+    if "properties" in schema:
+        result["properties"] = {name: structural(child) for name, child in schema["properties"].items()}
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        result["additionalProperties"] = structural(values)
+    if "items" in schema:
+        result["items"] = _item(structural(schema["items"]), schema["x-kubernetes-list-type"])
+    return dict(sorted(result.items(), key=lambda entry: _position(entry[0])))
 
 
 def _item(schema: Schema, list_type: str) -> Schema:
@@ -70,15 +77,15 @@ def _position(keyword: str) -> tuple[int, str]:
     return (order.index(keyword) if keyword in order else len(order), keyword)
 
 
-def _schema_of(model: type[Model], description: str) -> Schema:
+def schema_of(model: type[Model]) -> Schema:
+    """The schema of a model with everything inlined, defaults included."""
     schema = model.model_json_schema(by_alias=True)
-    return structural(schema, schema.get("$defs", {})) | {"description": description}
+    return inlined(schema, schema.get("$defs", {}))
 
 
 def spec_schema() -> Schema:
     """The structural schema of `spec`, with the defaults that the API server stores."""
-    fields = BioSparkEnvironment.model_fields
-    schema = _schema_of(Spec, fields["spec"].description or "")
+    schema = structural(schema_of(Spec) | _description("spec"))
     smallest = Spec(profile=Profile.DEVELOPMENT)
     defaults = smallest.model_dump(mode="json", by_alias=True, include=set(Spec.stored_defaults))
     for name, value in defaults.items():
@@ -88,8 +95,12 @@ def spec_schema() -> Schema:
 
 def status_schema() -> Schema:
     """The structural schema of `status`; by its default a new resource is not taken for a processed one."""
-    schema = _schema_of(Status, BioSparkEnvironment.model_fields["status"].description or "")
+    schema = structural(schema_of(Status) | _description("status"))
     return schema | {"default": {"observedGeneration": -1}}
+
+
+def _description(part: str) -> Schema:
+    return {"description": BioSparkEnvironment.model_fields[part].description}
 
 
 def root_schema() -> Schema:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from biospark_operator.api.v1alpha1.constraints import Keyed, Text, quoted
 from biospark_operator.api.v1alpha1.durations import Between
-from biospark_operator.api.v1alpha1.formats import HostName, Port, SecretReference
+from biospark_operator.api.v1alpha1.formats import HostName, Port, SecretReference, WholeSecretReference
 from biospark_operator.api.v1alpha1.model import Model, Rule
 
 RESERVED_NAMES = (
@@ -25,9 +25,7 @@ Identifier = Annotated[
 ]
 ExtensionVersion = Annotated[
     str,
-    Text(
-        "write a version of the extension, such as 1.3", pattern="^[0-9A-Za-z][0-9A-Za-z._-]*$", max_length=63
-    ),
+    Text("write a version of the extension, such as 1.3", pattern="^[0-9A-Za-z][0-9A-Za-z._-]*$", max_length=63),
 ]
 MigrationTarget = Annotated[
     str,
@@ -50,13 +48,9 @@ class DatabaseServer(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "caSecretRef",
-            "write the Secret with the certificate authority in caSecretRef, or choose sslMode Require or "
-            "Disable",
-            cel="!has(self.sslMode) || !(self.sslMode in ['VerifyCA', 'VerifyFull']) || "
-            "has(self.caSecretRef)",
-            holds=lambda s: (
-                s.ssl_mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL} or s.ca_secret_ref is not None
-            ),
+            "write the Secret with the certificate authority in caSecretRef, or choose sslMode Require or Disable",
+            cel="!has(self.sslMode) || !(self.sslMode in ['VerifyCA', 'VerifyFull']) || has(self.caSecretRef)",
+            holds=lambda s: s.ssl_mode not in {SslMode.VERIFY_CA, SslMode.VERIFY_FULL} or s.ca_secret_ref is not None,
         ),
     )
 
@@ -64,16 +58,14 @@ class DatabaseServer(Model):
     port: Port = Field(5432, description="Port of the server, 1 to 65535. Default 5432.")
     ssl_mode: SslMode | None = Field(
         None,
-        description="Disable: no TLS. Require: TLS without verification. VerifyCA: the certificate is "
-        "verified. "
+        description="Disable: no TLS. Require: TLS without verification. VerifyCA: the certificate is verified. "
         "VerifyFull: the host name too. Default VerifyFull where `caSecretRef` is given, else Require.",
     )
     ca_secret_ref: SecretReference | None = Field(
         None, description="Secret with the certificate authority of the server. Default key `ca.crt`."
     )
-    admin_secret_ref: SecretReference = Field(
-        description="Secret with the keys `username` and `password` of a role that may create databases and "
-        "roles."
+    admin_secret_ref: WholeSecretReference = Field(
+        description="Secret with the keys `username` and `password` of a role that may create databases and roles."
     )
 
 
@@ -81,9 +73,7 @@ class Extension(Model):
     """A PostgreSQL extension of the database."""
 
     name: Identifier = Field(description="Name of the extension, such as `pg_trgm`.")
-    version: ExtensionVersion | None = Field(
-        None, description="Version. Default: the server's default version."
-    )
+    version: ExtensionVersion | None = Field(None, description="Version. Default: the server's default version.")
     schema_name: Identifier | None = Field(
         None,
         alias="schema",
@@ -103,16 +93,14 @@ class Migrations(Model):
 
     policy: MigrationPolicy = Field(
         MigrationPolicy.AUTOMATIC,
-        description="Automatic: pending migrations are run. Manual: they are only reported. Default "
-        "Automatic.",
+        description="Automatic: pending migrations are run. Manual: they are only reported. Default Automatic.",
     )
     target: MigrationTarget = Field(
         "head", description="Migration to bring the schema to. Default `head`, the newest one."
     )
     allow_destructive: bool = Field(
         False,
-        description="Whether migrations may run that destroy data. Default false: they are reported and "
-        "wait.",
+        description="Whether migrations may run that destroy data. Default false: they are reported and wait.",
     )
 
 
@@ -121,8 +109,7 @@ class Credentials(Model):
 
     rotation_interval: Annotated[timedelta, Between("1h", "87600h")] | None = Field(
         None,
-        description="How often the password of the API is replaced, at least `1h`. Two users alternate, so "
-        "there is "
+        description="How often the password of the API is replaced, at least `1h`. Two users alternate, so there is "
         "no outage. Default by profile; never in Development.",
     )
 
@@ -147,8 +134,7 @@ class Database(Model):
     )
     name: Identifier | None = Field(
         None,
-        description="Name of the database, 1 to 63 bytes. Default `biospark_<metadata.name>` with `-` as "
-        "`_`. "
+        description="Name of the database, 1 to 63 bytes. Default `biospark_<metadata.name>` with `-` as `_`. "
         "Immutable, and can't be added or removed after creation.",
     )
     connection_limit: int | None = Field(
@@ -157,7 +143,5 @@ class Database(Model):
     extensions: Annotated[tuple[Extension, ...], Keyed("name", 32)] = Field(
         (), description="Extensions to create and keep at their version. Removing one here does not drop it."
     )
-    migrations: Migrations = Field(
-        default_factory=Migrations, description="How the schema is brought up to date."
-    )
+    migrations: Migrations = Field(default_factory=Migrations, description="How the schema is brought up to date.")
     credentials: Credentials = Field(default_factory=Credentials, description="Credentials of the API.")

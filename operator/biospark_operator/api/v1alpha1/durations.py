@@ -68,9 +68,7 @@ class Between:
             f"such as {self.minimum} or {self.maximum} (there is no unit for days)"
         )
 
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         # The format is part of the rule: duration() of anything else would be an evaluation error.
         rule = (
             f"self.matches({quoted(PATTERN)}) && duration(self) >= duration({quoted(self.minimum)})"

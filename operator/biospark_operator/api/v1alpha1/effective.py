@@ -110,9 +110,7 @@ def _database_server(server: DatabaseServer) -> EffectiveDatabaseServer:
 def _secrets(environment: BioSparkEnvironment, platform: PlatformDefaults) -> EffectiveSecrets:
     wanted = environment.spec.secrets
     vault = wanted.vault or platform.vault
-    return EffectiveSecrets(
-        vault=_vault(vault, environment.metadata.name) if vault else None, delivery=wanted.delivery
-    )
+    return EffectiveSecrets(vault=_vault(vault, environment.metadata.name) if vault else None, delivery=wanted.delivery)
 
 
 def _vault(vault: Vault, name: str) -> EffectiveVault:
@@ -150,12 +148,10 @@ def _api(spec: Spec, profile: ProfileDefaults, platform: PlatformDefaults) -> Ef
 def _resources(wanted: Resources, default: Resources) -> Resources:
     """Key by key; a default gives way where it would make a request larger than its limit."""
     requests = {
-        key: min(amount, wanted.limits.get(key, amount), key=parse_quantity)
-        for key, amount in default.requests.items()
+        key: min(amount, wanted.limits.get(key, amount), key=parse_quantity) for key, amount in default.requests.items()
     }
     limits = {
-        key: max(amount, wanted.requests.get(key, amount), key=parse_quantity)
-        for key, amount in default.limits.items()
+        key: max(amount, wanted.requests.get(key, amount), key=parse_quantity) for key, amount in default.limits.items()
     }
     return Resources(requests=requests | wanted.requests, limits=limits | wanted.limits)
 

@@ -51,8 +51,7 @@ class BioSparkEnvironment(Model):
             f"choose a name of at most {MAX_NAME_LENGTH} lower-case letters, digits and hyphens that begins "
             f"and ends "
             "with a letter or digit, so that biospark-<name> is a valid namespace",
-            cel=f"self.metadata.name.size() <= {MAX_NAME_LENGTH} && "
-            f"self.metadata.name.matches('{NAME_PATTERN}')",
+            cel=f"self.metadata.name.size() <= {MAX_NAME_LENGTH} && self.metadata.name.matches('{NAME_PATTERN}')",
             holds=lambda e: (
                 len(e.metadata.name) <= MAX_NAME_LENGTH and bool(re.fullmatch(NAME_PATTERN, e.metadata.name))
             ),

@@ -14,8 +14,7 @@ LABEL_KEY_PATTERN = rf"^({_LABEL}(\.{_LABEL})*/)?{_QUALIFIED}$"
 DnsLabel = Annotated[
     str,
     Text(
-        "write at most 63 lower-case letters, digits and hyphens, such as team-a; "
-        "begin and end with a letter or digit",
+        "write at most 63 lower-case letters, digits and hyphens, such as team-a; begin and end with a letter or digit",
         pattern=f"^{_LABEL}$",
         max_length=63,
     ),
@@ -31,8 +30,7 @@ DnsName = Annotated[
 HostName = Annotated[
     str,
     Text(
-        "write a host name or an IP address without scheme and port, such as postgres.example.com or "
-        "10.0.0.5",
+        "write a host name or an IP address without scheme and port, such as postgres.example.com or 10.0.0.5",
         pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$|^[0-9A-Fa-f:.]+$",
         max_length=253,
     ),
@@ -40,8 +38,7 @@ HostName = Annotated[
 ObjectName = Annotated[
     str,
     Text(
-        "write the name of a Kubernetes object: lower-case letters, digits, hyphens and dots, such as "
-        "my-secret",
+        "write the name of a Kubernetes object: lower-case letters, digits, hyphens and dots, such as my-secret",
         pattern=rf"^{_LABEL}(\.{_LABEL})*$",
         max_length=253,
     ),
@@ -65,8 +62,8 @@ HttpUrl = Annotated[
 PathSegments = Annotated[
     str,
     Text(
-        "write path segments of letters, digits, hyphens, underscores and dots, separated by single slashes, "
-        "without one at either end, such as biospark/dev",
+        "write path segments of letters, digits, hyphens, underscores and dots, separated by single slashes, without "
+        "one at either end, such as biospark/dev",
         pattern="^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$",
         max_length=253,
     ),
@@ -74,8 +71,7 @@ PathSegments = Annotated[
 LabelValue = Annotated[
     str,
     Text(
-        "write at most 63 letters, digits, dots, hyphens and underscores; begin and end with a letter or "
-        "digit",
+        "write at most 63 letters, digits, dots, hyphens and underscores; begin and end with a letter or digit",
         pattern="^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$",
         max_length=63,
         min_length=0,
@@ -85,14 +81,17 @@ Labels = Annotated[dict[str, LabelValue], Entries(32)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class SecretReference(Model):
-    """A Secret in the operator's own namespace; Secrets of other namespaces can't be read through it."""
+class WholeSecretReference(Model):
+    """A Secret in the operator's own namespace whose keys are given."""
 
     name: ObjectName = Field(description="Name of a Secret in the namespace of the operator.")
+
+
+class SecretReference(WholeSecretReference):
+    """One key of a Secret in the operator's own namespace; other namespaces can't be read through it."""
+
     key: DataKey | None = Field(
-        None,
-        description="Key in the Secret's data. Absent: the key that the field above names in its "
-        "description.",
+        None, description="Key in the Secret's data. The description of the reference names its default."
     )
 
 

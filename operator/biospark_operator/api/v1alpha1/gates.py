@@ -75,9 +75,7 @@ class Thresholds(Model):
         le=86_400,
         description="Longest time from a pod's creation to its readiness, in seconds. Default 300.",
     )
-    cpu_percent: int = Field(
-        70, ge=1, le=100, description="Highest CPU use, in percent of the limit. Default 70."
-    )
+    cpu_percent: int = Field(70, ge=1, le=100, description="Highest CPU use, in percent of the limit. Default 70.")
     memory_percent: int = Field(
         100, ge=1, le=100, description="Highest memory use, in percent of the limit. Default 100."
     )
@@ -150,8 +148,7 @@ class Waiver(Model):
     ticket: Ticket | None = Field(None, description="Number or URL of the ticket that tracks the repair.")
     requested_by: Person = Field(description="Who answers for the waiver.")
     expires_at: AwareDatetime = Field(
-        description="End of the waiver, such as `2030-01-31T12:00:00Z`; at most 90 days ahead. After it the "
-        "waiver "
+        description="End of the waiver, such as `2030-01-31T12:00:00Z`; at most 90 days ahead. After it the waiver "
         "counts as absent."
     )
 
@@ -161,16 +158,13 @@ class QualityGates(Model):
 
     enforcement: Enforcement | None = Field(
         None,
-        description="Report: gates are only reported. Block: the condition PromotionReady is False while a "
-        "gate is "
+        description="Report: gates are only reported. Block: the condition PromotionReady is False while a gate is "
         "neither passed nor waived. Default by profile.",
     )
     interval: Annotated[timedelta, Between("30s", "24h")] = Field(
         timedelta(minutes=5), description="How often evidence is gathered, `30s` to `24h`. Default `5m`."
     )
-    thresholds: Thresholds = Field(
-        default_factory=Thresholds, description="The values that gates compare with."
-    )
+    thresholds: Thresholds = Field(default_factory=Thresholds, description="The values that gates compare with.")
     documentation: Documentation = Field(
         default_factory=Documentation, description="Where the documentation gates look."
     )

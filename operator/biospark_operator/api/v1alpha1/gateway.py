@@ -40,9 +40,7 @@ class GatewayProvider(StrEnum):
 class Kong(Model):
     """The Admin API of a Kong gateway."""
 
-    admin_url: HttpUrl = Field(
-        alias="adminURL", description="URL of the Admin API, such as `https://kong-admin:8444`."
-    )
+    admin_url: HttpUrl = Field(alias="adminURL", description="URL of the Admin API, such as `https://kong-admin:8444`.")
     admin_token_secret_ref: SecretReference | None = Field(
         None, description="Secret with the token of the Admin API. Default key `token`. Default: no token."
     )
@@ -99,13 +97,10 @@ class RateLimit(Model):
     )
     policy: RateLimitPolicy = Field(
         RateLimitPolicy.LOCAL,
-        description="Local: each gateway node counts for itself. Cluster: in the gateway's database, refused "
-        "where it "
-        "runs without one. Redis: in a Redis server. Default Local.",
+        description="Local: each gateway node counts for itself. Cluster: in the gateway's database, refused where "
+        "it runs without one. Redis: in a Redis server. Default Local.",
     )
-    redis: Redis | None = Field(
-        None, description="Redis server; required when policy is Redis, refused otherwise."
-    )
+    redis: Redis | None = Field(None, description="Redis server; required when policy is Redis, refused otherwise.")
 
 
 class GatewayJwt(Model):
@@ -131,13 +126,10 @@ class Gateway(Model):
 
     provider: GatewayProvider = Field(
         GatewayProvider.KONG_ADMIN_API,
-        description="KongAdminAPI: the operator calls the Admin API. KongIngress: it writes resources of the "
-        "Kong "
+        description="KongAdminAPI: the operator calls the Admin API. KongIngress: it writes resources of the Kong "
         "Ingress Controller. None: no gateway. Default KongAdminAPI.",
     )
-    kong: Kong | None = Field(
-        None, description="Kong's Admin API. Default: the platform setting of the operator."
-    )
+    kong: Kong | None = Field(None, description="Kong's Admin API. Default: the platform setting of the operator.")
     rate_limit: RateLimit = Field(default_factory=RateLimit, description="How many requests are let through.")
     jwt: GatewayJwt = Field(default_factory=GatewayJwt, description="Verification of tokens at the gateway.")
     cors: Cors | None = Field(None, description="Cross-origin requests. Default: refused.")

@@ -54,7 +54,5 @@ class Model(BaseModel):
         """Add the rules to the schema of the model."""
         result = handler(core)
         if cls.rules:
-            handler.resolve_ref_schema(result)["x-kubernetes-validations"] = [
-                rule.schema() for rule in cls.rules
-            ]
+            handler.resolve_ref_schema(result)["x-kubernetes-validations"] = [rule.schema() for rule in cls.rules]
         return result

@@ -11,7 +11,7 @@ from biospark_operator.api.v1alpha1.formats import LABEL_KEY_PATTERN, DnsLabel, 
 from biospark_operator.api.v1alpha1.model import Model, Rule
 from biospark_operator.api.v1alpha1.quantities import Quantity
 
-RESERVED_LABEL_DOMAINS = ("biospark.ai/", "kubernetes.io/", "pod-security.kubernetes.io/", "istio.io/")
+RESERVED_LABEL_DOMAINS = ("biospark.ai/", "kubernetes.io/", "app.kubernetes.io/", "pod-security.kubernetes.io/")
 
 
 class PodSecurity(StrEnum):
@@ -35,20 +35,18 @@ class Quota(Model):
     pods: int | None = Field(None, ge=1, le=10000, description="Number of pods. Default by profile.")
     storage: Quantity | None = Field(
         None,
-        description="Storage that all volume claims together may request, such as `20Gi`. Default by "
-        "profile.",
+        description="Storage that all volume claims together may request, such as `20Gi`. Default by profile.",
     )
 
 
 def _labels_are_the_users(namespace: "Namespace") -> bool:
-    return not any(key.startswith(RESERVED_LABEL_DOMAINS) or key == _MANAGED_BY for key in namespace.labels)
+    return not any(key.startswith(RESERVED_LABEL_DOMAINS) for key in namespace.labels)
 
 
 def _label_keys_are_valid(namespace: "Namespace") -> bool:
-    return all(len(key) <= 316 and re.fullmatch(LABEL_KEY_PATTERN, key) for key in namespace.labels)
+    return all(len(key) <= 317 and re.fullmatch(LABEL_KEY_PATTERN, key) for key in namespace.labels)
 
 
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 _RESERVED_CEL = " || ".join(f"k.startsWith({quoted(domain)})" for domain in RESERVED_LABEL_DOMAINS)
 
 
@@ -64,17 +62,16 @@ class Namespace(Model):
         ),
         Rule(
             "labels",
-            "write label keys such as team or example.com/team: an optional DNS prefix and at most 63 "
-            "letters, "
+            "write label keys such as team or example.com/team: an optional DNS prefix and at most 63 letters, "
             "digits, dots, hyphens and underscores",
-            cel=f"!has(self.labels) || self.labels.all(k, k.matches({quoted(LABEL_KEY_PATTERN)}))",
+            cel=f"!has(self.labels) || self.labels.all(k, k.size() <= 317 && k.matches({quoted(LABEL_KEY_PATTERN)}))",
             holds=_label_keys_are_valid,
         ),
         Rule(
             "labels",
             "remove the labels that the operator sets itself: those under biospark.ai/, kubernetes.io/, "
-            f"pod-security.kubernetes.io/ and istio.io/, and {_MANAGED_BY}",
-            cel=f"!has(self.labels) || self.labels.all(k, k != {quoted(_MANAGED_BY)} && !({_RESERVED_CEL}))",
+            "app.kubernetes.io/ and pod-security.kubernetes.io/",
+            cel=f"!has(self.labels) || self.labels.all(k, !({_RESERVED_CEL}))",
             holds=_labels_are_the_users,
         ),
     )
@@ -82,9 +79,8 @@ class Namespace(Model):
     name: DnsLabel | None = Field(
         None,
         description="Name of the namespace. Default `biospark-<metadata.name>`. Must be unique over all "
-        "environments. "
-        "Immutable, and can't be added or removed after creation. `default`, `kube-*` and the operator's own "
-        "namespace are refused.",
+        "environments. Immutable, and can't be added or removed after creation. `default`, `kube-*` and the "
+        "operator's own namespace are refused.",
     )
     labels: Labels = Field(
         default_factory=dict,
@@ -92,11 +88,9 @@ class Namespace(Model):
     )
     pod_security: PodSecurity | None = Field(
         None,
-        description="Pod Security Standard that the namespace enforces, audits and warns about. Default by "
-        "profile.",
+        description="Pod Security Standard that the namespace enforces, audits and warns about. Default by profile.",
     )
     quota: Quota = Field(
         default_factory=Quota,
-        description="Bounds of the namespace, installed as a ResourceQuota and a LimitRange. Default by "
-        "profile.",
+        description="Bounds of the namespace, installed as a ResourceQuota and a LimitRange. Default by profile.",
     )

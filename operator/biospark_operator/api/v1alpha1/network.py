@@ -81,8 +81,8 @@ class EgressTarget(Model):
             "except",
             "write ranges that lie inside cidr and are smaller, such as 10.20.30.0/24 in 10.20.0.0/16",
             cel="!has(self.except) || self.except.all(e, isCIDR(e) && cidr(e) == cidr(e).masked() && "
-            "isCIDR(self.cidr) && cidr(self.cidr).containsCIDR(e) && "
-            "cidr(self.cidr).prefixLength() < cidr(e).prefixLength())",
+            "isCIDR(self.cidr) && cidr(self.cidr).containsCIDR(e) && cidr(self.cidr).prefixLength() < "
+            "cidr(e).prefixLength())",
             holds=lambda s: all(_inside(item, s.cidr) for item in s.except_),
         ),
     )
@@ -102,8 +102,7 @@ class Network(Model):
 
     isolation: Isolation = Field(
         Isolation.ENFORCED,
-        description="Enforced: everything is refused in both directions but what the environment needs and "
-        "what is "
+        description="Enforced: everything is refused in both directions but what the environment needs and what is "
         "listed here. Disabled: no network policies. Default Enforced.",
     )
     ingress: Annotated[tuple[IngressSource, ...], Keyed("name", 16)] = Field(
@@ -143,6 +142,5 @@ class Mesh(Model):
     mutual_tls: MutualTLS = Field(
         MutualTLS.STRICT,
         alias="mutualTLS",
-        description="Strict: connections without mutual TLS are refused. Permissive: accepted. Default "
-        "Strict.",
+        description="Strict: connections without mutual TLS are refused. Permissive: accepted. Default Strict.",
     )

@@ -22,9 +22,7 @@ Retention = Annotated[
 ]
 StackVersion = Annotated[
     str,
-    Text(
-        "write a version of three numbers such as 9.1.5", pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=32
-    ),
+    Text("write a version of three numbers such as 9.1.5", pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", max_length=32),
 ]
 
 
@@ -83,9 +81,7 @@ class Elastic(Model):
     version: StackVersion = Field(description="Version of the Elastic stack, such as `9.1.5`.")
     storage: Quantity = Field("100Gi", description="Size of the volume of Elasticsearch. Default `100Gi`.")
     storage_class_name: ObjectName = Field("fast-ssd", description="Class of the volume. Default `fast-ssd`.")
-    retention: Retention = Field(
-        "30d", description="How long logs are kept, in hours, days or weeks. Default `30d`."
-    )
+    retention: Retention = Field("30d", description="How long logs are kept, in hours, days or weeks. Default `30d`.")
 
 
 class Logging(Model):
@@ -94,8 +90,8 @@ class Logging(Model):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "elastic",
-            "write elastic exactly when provider is Elastic: add elastic.version, or remove elastic, or "
-            "change provider",
+            "write elastic exactly when provider is Elastic: add elastic.version, or remove elastic, or change "
+            "provider",
             cel="has(self.elastic) == (has(self.provider) && self.provider == 'Elastic')",
             holds=lambda s: (s.elastic is not None) == (s.provider is LoggingProvider.ELASTIC),
         ),
@@ -103,8 +99,7 @@ class Logging(Model):
 
     provider: LoggingProvider = Field(
         LoggingProvider.NONE,
-        description="Elastic: Elasticsearch, Kibana and Filebeat by the resources of the ECK operator. "
-        "Default None.",
+        description="Elastic: Elasticsearch, Kibana and Filebeat by the resources of the ECK operator. Default None.",
     )
     elastic: Elastic | None = Field(
         None,

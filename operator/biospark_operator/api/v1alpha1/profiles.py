@@ -34,9 +34,7 @@ PROFILES: Mapping[Profile, ProfileDefaults] = MappingProxyType(
             spread=False,
             pod_security=PodSecurity.BASELINE,
             quota=Quota(cpu="2", memory="4Gi", pods=20, storage="10Gi"),
-            resources=Resources(
-                requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "256Mi"}
-            ),
+            resources=Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"cpu": "500m", "memory": "256Mi"}),
             deletion_protection=False,
             enforcement=Enforcement.REPORT,
             rotation_interval=None,
@@ -47,9 +45,7 @@ PROFILES: Mapping[Profile, ProfileDefaults] = MappingProxyType(
             spread=False,
             pod_security=PodSecurity.RESTRICTED,
             quota=Quota(cpu="4", memory="8Gi", pods=40, storage="20Gi"),
-            resources=Resources(
-                requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "1", "memory": "512Mi"}
-            ),
+            resources=Resources(requests={"cpu": "250m", "memory": "256Mi"}, limits={"cpu": "1", "memory": "512Mi"}),
             deletion_protection=False,
             enforcement=Enforcement.BLOCK,
             rotation_interval=timedelta(hours=2160),
@@ -60,9 +56,7 @@ PROFILES: Mapping[Profile, ProfileDefaults] = MappingProxyType(
             spread=True,
             pod_security=PodSecurity.RESTRICTED,
             quota=Quota(cpu="16", memory="32Gi", pods=100, storage="100Gi"),
-            resources=Resources(
-                requests={"cpu": "500m", "memory": "512Mi"}, limits={"cpu": "2", "memory": "1Gi"}
-            ),
+            resources=Resources(requests={"cpu": "500m", "memory": "512Mi"}, limits={"cpu": "2", "memory": "1Gi"}),
             deletion_protection=True,
             enforcement=Enforcement.BLOCK,
             rotation_interval=timedelta(hours=720),

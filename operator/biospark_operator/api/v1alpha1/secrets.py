@@ -24,9 +24,7 @@ class Vault(Model):
     auth_mount: PathSegments = Field(
         "kubernetes", description="Mount of the Kubernetes auth method. Default `kubernetes`."
     )
-    kv_mount: PathSegments = Field(
-        "secret", description="Mount of the KV version 2 engine. Default `secret`."
-    )
+    kv_mount: PathSegments = Field("secret", description="Mount of the KV version 2 engine. Default `secret`.")
     path_prefix: PathSegments | None = Field(
         None, description="Path below which the secrets are kept. Default `biospark/<metadata.name>`."
     )
@@ -39,12 +37,9 @@ class Vault(Model):
 class Secrets(Model):
     """The secrets of the environment."""
 
-    vault: Vault | None = Field(
-        None, description="Vault server. Default: the platform setting of the operator."
-    )
+    vault: Vault | None = Field(None, description="Vault server. Default: the platform setting of the operator.")
     delivery: Delivery = Field(
         Delivery.DIRECT,
-        description="Direct: the API reads Vault itself. KubernetesSecret: the operator copies them to a "
-        "Secret. "
+        description="Direct: the API reads Vault itself. KubernetesSecret: the operator copies them to a Secret. "
         "AgentInjector: Vault's agent writes files into the pods. Default Direct.",
     )

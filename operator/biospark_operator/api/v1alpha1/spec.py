@@ -58,8 +58,7 @@ def _unchangeable(section: str, member: str) -> Rule:
         f"{section}.name",
         f"{section}.name can't be changed, added or removed after creation: put it back as it was, "
         "or create another environment",
-        cel=f"self.{present} == oldSelf.{present} && "
-        f"(!self.{present} || self.{member}.name == oldSelf.{member}.name)",
+        cel=f"self.{present} == oldSelf.{present} && (!self.{present} || self.{member}.name == oldSelf.{member}.name)",
     )
 
 
@@ -76,15 +75,13 @@ class Spec(Model):
         _unchangeable("database", "database"),
         Rule(
             "host",
-            "write the public name of the API in host, such as api.dev.example.com, or set gateway.provider "
-            "to None",
+            "write the public name of the API in host, such as api.dev.example.com, or set gateway.provider to None",
             cel="has(self.host) || self.?gateway.?provider.orValue('') == 'None'",
             holds=lambda s: s.host is not None or s.gateway.provider is GatewayProvider.NONE,
         ),
         Rule(
             "api.tokenLifetime",
-            "write a tokenLifetime of at most gateway.jwt.maximumTokenLifetime (default 24h), or raise that "
-            "maximum",
+            "write a tokenLifetime of at most gateway.jwt.maximumTokenLifetime (default 24h), or raise that maximum",
             cel="!has(self.api) || !has(self.api.tokenLifetime) || duration(self.api.tokenLifetime) <= "
             "duration(self.?gateway.?jwt.?maximumTokenLifetime.orValue('24h'))",
             holds=lambda s: (
@@ -94,25 +91,22 @@ class Spec(Model):
     )
 
     profile: Profile = Field(
-        description="What the environment is for. It chooses the defaults of the fields that say so. May be "
-        "changed."
+        description="What the environment is for. It chooses the defaults of the fields that say so. May be changed."
     )
     host: DnsName | None = Field(
         None,
-        description="Public DNS name of the API, such as `api.dev.example.com`. Required unless "
-        "`gateway.provider` "
+        description="Public DNS name of the API, such as `api.dev.example.com`. Required unless `gateway.provider` "
         "is None.",
     )
     mode: Mode = Field(
         Mode.APPLY,
-        description="Apply: the world is made equal to the spec. Plan: differences are computed and reported "
-        "in the "
+        description="Apply: the world is made equal to the spec. Plan: differences are computed and reported in the "
         "status, and nothing is changed anywhere. Default Apply.",
     )
     suspend: bool = Field(
         False,
-        description="While true nothing is done, deletion included, and the condition Suspended says so. "
-        "Default false.",
+        description="While true nothing is done, deletion included, and the condition Suspended says so. Default "
+        "false.",
     )
     interval: Annotated[timedelta, Between("1m", "24h")] = Field(
         timedelta(minutes=10),
@@ -120,8 +114,7 @@ class Spec(Model):
     )
     deletion_policy: DeletionPolicy = Field(
         DeletionPolicy.RETAIN,
-        description="What happens to data (the database and the secrets in Vault) when the environment is "
-        "deleted. "
+        description="What happens to data (the database and the secrets in Vault) when the environment is deleted. "
         "What holds no data always goes. Default Retain.",
     )
     deletion_protection: bool | None = Field(
@@ -130,8 +123,7 @@ class Spec(Model):
     adoption_policy: AdoptionPolicy = Field(
         AdoptionPolicy.NEVER,
         description="Never: something that exists and is not marked as this environment's is left alone and "
-        "reported. "
-        "IfUnowned: it is taken over when nobody else has marked it. Default Never.",
+        "reported. IfUnowned: it is taken over when nobody else has marked it. Default Never.",
     )
     namespace: Namespace = Field(default_factory=Namespace, description="The namespace of the environment.")
     access: Access = Field(default_factory=Access, description="Who may use the namespace.")
@@ -139,12 +131,8 @@ class Spec(Model):
     network: Network = Field(default_factory=Network, description="Network policies of the namespace.")
     mesh: Mesh = Field(default_factory=Mesh, description="Service mesh.")
     database: Database = Field(default_factory=Database, description="The PostgreSQL database.")
-    secrets: Secrets = Field(
-        default_factory=Secrets, description="Where secrets are kept and how the API gets them."
-    )
-    certificate: Certificate = Field(
-        default_factory=Certificate, description="TLS certificate of the public name."
-    )
+    secrets: Secrets = Field(default_factory=Secrets, description="Where secrets are kept and how the API gets them.")
+    certificate: Certificate = Field(default_factory=Certificate, description="TLS certificate of the public name.")
     gateway: Gateway = Field(default_factory=Gateway, description="The gateway in front of the API.")
     api: ApiService = Field(default_factory=ApiService, description="The API service.")
     monitoring: Monitoring = Field(default_factory=Monitoring, description="Metrics and alerts.")

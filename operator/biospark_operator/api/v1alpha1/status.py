@@ -127,9 +127,7 @@ class Gate(StatusModel):
     name: GateName = Field(description="Name of the gate.")
     category: GateCategory = Field(description="What the gate is about.")
     result: GateResult = Field(description="Verdict; only Pass and Waived count as passed.")
-    observed: Short | None = Field(
-        None, description="Measured value with its unit, such as `p95 38 ms, n=40`."
-    )
+    observed: Short | None = Field(None, description="Measured value with its unit, such as `p95 38 ms, n=40`.")
     threshold: Short | None = Field(None, description="Threshold with its unit, such as `<= 200 ms`.")
     reason: Short | None = Field(None, description="Why, as one word for programs.")
     message: Annotated[str, Text("write a message", max_length=4096, min_length=0)] | None = Field(
@@ -164,9 +162,7 @@ class Status(StatusModel):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
         description="The last differences that somebody else made: repaired, or in mode Plan found.",
     )
-    gates: Annotated[tuple[Gate, ...], Keyed("name", 64)] = Field(
-        (), description="Verdicts of the quality gates."
-    )
+    gates: Annotated[tuple[Gate, ...], Keyed("name", 64)] = Field((), description="Verdicts of the quality gates.")
     gate_summary: Short | None = Field(None, description="Passed or waived gates of all, such as `18/20`.")
     last_handled_reconcile_at: Line | None = Field(
         None,

@@ -72,8 +72,8 @@ class Resources(Model):
         Rule(
             "",
             "write only cpu, memory and ephemeral-storage in requests and limits",
-            cel="[self.?requests.orValue({}), self.?limits.orValue({})]"
-            ".all(m, m.all(k, k in ['cpu', 'memory', 'ephemeral-storage']))",
+            cel="[self.?requests.orValue({}), self.?limits.orValue({})].all(m, m.all(k, k in ['cpu', 'memory', "
+            "'ephemeral-storage']))",
             holds=_known_resources,
         ),
         Rule(
@@ -87,14 +87,12 @@ class Resources(Model):
 
     requests: ResourceList = Field(
         default_factory=dict,
-        description="Resources that are reserved: `cpu`, `memory`, `ephemeral-storage`. What is absent comes "
-        "from the "
-        "profile, lowered to the limit where that is smaller.",
+        description="Resources that are reserved: `cpu`, `memory`, `ephemeral-storage`. What is absent comes from "
+        "the profile, lowered to the limit where that is smaller.",
     )
     limits: ResourceList = Field(
         default_factory=dict,
-        description="Resources that are never exceeded: `cpu`, `memory`, `ephemeral-storage`. What is absent "
-        "comes "
+        description="Resources that are never exceeded: `cpu`, `memory`, `ephemeral-storage`. What is absent comes "
         "from the profile, raised to the request where that is larger.",
     )
 
@@ -102,9 +100,7 @@ class Resources(Model):
 class BootstrapAdmin(Model):
     """The first administrator of the API."""
 
-    email: Email = Field(
-        description="E-mail address to log in with. The generated password goes to Vault only."
-    )
+    email: Email = Field(description="E-mail address to log in with. The generated password goes to Vault only.")
 
 
 class ApiService(Model):
@@ -133,9 +129,7 @@ class ApiService(Model):
     )
     token_lifetime: Annotated[timedelta, Between("1m", "8760h")] | None = Field(
         None,
-        description="Lifetime of the tokens that the API issues, at most `gateway.jwt.maximumTokenLifetime`. "
-        "Default `24h`, or that maximum where it is shorter.",
+        description="Lifetime of the tokens that the API issues, at most `gateway.jwt.maximumTokenLifetime`. Default "
+        "`24h`, or that maximum where it is shorter.",
     )
-    bootstrap_admin: BootstrapAdmin | None = Field(
-        None, description="The first administrator. Default: none."
-    )
+    bootstrap_admin: BootstrapAdmin | None = Field(None, description="The first administrator. Default: none.")

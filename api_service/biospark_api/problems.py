@@ -76,7 +76,7 @@ def documented(description: str, model: type[Problem] = Problem) -> dict[str, An
 async def _on_http_exception(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     headers = dict(error.headers or {})
-    if error.status_code < 400 or error.status_code in (204, 304):
+    if error.status_code < 400:
         return Response(status_code=error.status_code, headers=headers)
     return problem_response(problem(error.status_code, _detail_of(error, headers)), headers)
 
@@ -85,7 +85,7 @@ def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:
     if error.status_code == 405 and "Allow" in headers:
         return f"This path allows {headers['Allow']}."
     # Starlette fills in the status phrase where no detail was given; the title says that already.
-    return error.detail if error.detail != HTTPStatus(error.status_code).phrase else None
+    return None if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
 
 
 async def _on_invalid_request(_request: Request, error: Exception) -> Response:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,8 @@ FIELD_MANAGER, STATUS_MANAGER = "biospark-operator", "biospark-operator-status"
 CONCURRENCY = 64
 #: Seconds that one request may take.
 TIMEOUT = 30.0
+#: Seconds after which a watch is begun anew, so that one that died silently is noticed.
+WATCH_SECONDS = 300
 
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
@@ -54,9 +56,7 @@ class KubernetesClient:
         """Return the object, or None where it, its namespace or its kind does not exist."""
         try:
             resource = await self._resource(ref.api_version, ref.kind)
-            return await self._send(
-                "get", resource.path(name=ref.name, namespace=ref.namespace), f"read {ref.short}"
-            )
+            return await self._send("get", resource.path(name=ref.name, namespace=ref.namespace), f"read {ref.short}")
         except _MissingError:
             return None
 
@@ -118,18 +118,14 @@ class KubernetesClient:
         ref = ObjectRef.of(manifest)
         resource = await self._resource(ref.api_version, ref.kind)
         path = resource.path(namespace=ref.namespace)
-        return await self._send(
-            "post", path, f"create {ref.short}", body=manifest, field_manager=FIELD_MANAGER
-        )
+        return await self._send("post", path, f"create {ref.short}", body=manifest, field_manager=FIELD_MANAGER)
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Replace an object; `metadata.resourceVersion` guards against a write in between."""
         ref = ObjectRef.of(manifest)
         resource = await self._resource(ref.api_version, ref.kind)
         path = resource.path(name=ref.name, namespace=ref.namespace)
-        return await self._send(
-            "put", path, f"replace {ref.short}", body=manifest, field_manager=FIELD_MANAGER
-        )
+        return await self._send("put", path, f"replace {ref.short}", body=manifest, field_manager=FIELD_MANAGER)
 
     async def delete(self, ref: ObjectRef, *, uid: str) -> None:
         """Start deleting the object with this uid. An object that is gone, or is another one, is left alone."""
@@ -149,15 +145,44 @@ class KubernetesClient:
             if not isinstance(error.__cause__, ApiException) or error.__cause__.status != 409:
                 raise
 
+    async def watch_names(self, api_version: str, kind: str, namespace: str) -> AsyncIterator[str]:
+        """Yield the name of every object of a kind in a namespace, then of each that is added, changed or gone.
+
+        Ends when the API server closes the stream, as it does every few minutes; raises as all methods do.
+        Only metadata is transferred.
+        """
+        resource = await self._resource(api_version, kind)
+        path, purpose = resource.path(namespace=namespace), f"watch {kind}s in {namespace}"
+        listed = await self._send("get", path, purpose, header_params={"Accept": _accept("PartialObjectMetadataList")})
+        for item in listed["items"]:
+            yield item["metadata"]["name"]
+        try:
+            response = await self._dynamic.request(
+                "get",
+                path,
+                serialize=False,
+                watch="true",
+                resource_version=listed["metadata"]["resourceVersion"],
+                timeout_seconds=WATCH_SECONDS,
+                header_params={"Accept": _accept("PartialObjectMetadata")},
+                _request_timeout=WATCH_SECONDS + TIMEOUT,
+            )
+            async with response:
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return
+                    yield event["object"]["metadata"]["name"]
+        except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise translated(error, purpose) from error
+
     async def _resource(self, api_version: str, kind: str) -> Any:
         """Return what discovery knows of a kind. Raises `_MissingError` where the cluster does not have it."""
         try:
             return await self._dynamic.resources.get(api_version=api_version, kind=kind)
         except ResourceNotFoundError:
             group = api_version.partition("/")[0]
-            raise _MissingError(
-                f"the cluster does not have the kind {kind} of {group}: install its CRD"
-            ) from None
+            raise _MissingError(f"the cluster does not have the kind {kind} of {group}: install its CRD") from None
         except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translated(error, f"find the kind {kind}") from error
 
@@ -183,13 +208,9 @@ def translated(error: Exception, purpose: str) -> OutsideError:
     text = _message_of(error)
     match error.status:
         case 401:
-            return AccessError(
-                f"could not {purpose}: the API server does not accept the operator's credentials"
-            )
+            return AccessError(f"could not {purpose}: the API server does not accept the operator's credentials")
         case 403 if "is being terminated" in text:
-            return UnavailableError(
-                f"could not {purpose}: its namespace is being deleted; retrying when it is gone"
-            )
+            return UnavailableError(f"could not {purpose}: its namespace is being deleted; retrying when it is gone")
         case 403 if "exceeded quota" in text:
             return RejectedError(f"could not {purpose}: {text}; raise spec.namespace.quota or ask for less")
         case 403:
@@ -210,6 +231,10 @@ def translated(error: Exception, purpose: str) -> OutsideError:
             return UnavailableError(f"could not {purpose}: the API server failed ({status}); retrying")
         case _:
             return RejectedError(f"could not {purpose}: {text}")
+
+
+def _accept(kind: str) -> str:
+    return f"application/json;as={kind};g=meta.k8s.io;v=v1"
 
 
 def _status_of(error: ApiException) -> Mapping[str, Any]:
@@ -235,12 +260,9 @@ def _retry_after(error: ApiException) -> float | None:
 
 
 @asynccontextmanager
-async def connected(
-    load: Callable[[], Awaitable[kube.Configuration]] | None = None, concurrency: int = CONCURRENCY
-) -> AsyncIterator[KubernetesClient]:
-    """Open a client for as long as the context lasts; the default configuration is that of `configuration`."""
-    settings = await (load or configuration)()
-    async with kube.ApiClient(settings) as api:
+async def connected(concurrency: int = CONCURRENCY) -> AsyncIterator[KubernetesClient]:
+    """Open a client to the cluster that `configuration` finds, for as long as the context lasts."""
+    async with kube.ApiClient(await configuration()) as api:
         with tempfile.TemporaryDirectory(prefix="biospark-discovery-") as folder:
             dynamic = await DynamicClient(api, cache_file=str(Path(folder) / "discovery.json"))
             yield KubernetesClient(dynamic, concurrency)
@@ -259,9 +281,7 @@ async def configuration() -> kube.Configuration:
     return settings
 
 
-def event_manifest(
-    ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str
-) -> Manifest:
+def event_manifest(ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str) -> Manifest:
     """Build an Event about an object. Events on cluster-scoped objects live in the namespace `default`."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     name = f"{ref.name}.{uid[:8]}.{datetime.now(UTC).timestamp():.6f}".replace(".", "-")

@@ -33,9 +33,7 @@ def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
         *_lost(_without_identity(desired), applied, ""),
         *_abandoned(_without_identity(desired), applied, ""),
     }
-    return sorted(
-        path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths)
-    )
+    return sorted(path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths))
 
 
 def _applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
@@ -59,9 +57,7 @@ def _changed(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[
     """Yield the paths of values that are wanted and are not there."""
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         for key, value in desired.items():
-            yield from _changed(
-                value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES
-            )
+            yield from _changed(value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES)
     elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live)) is not None:
         for label, wanted, found in pairs:
             yield from _changed(wanted, found, f"{path}[{label}]", quantity=quantity)
@@ -119,9 +115,7 @@ def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None
 def _has_key(item: Any, key: Any) -> bool:
     """Whether a list item is the one that managedFields names; defaulted key fields may be absent in it."""
     if isinstance(key, Mapping):
-        return isinstance(item, Mapping) and all(
-            item.get(name, value) == value for name, value in key.items()
-        )
+        return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
     return bool(item == key)
 
 

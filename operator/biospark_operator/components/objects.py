@@ -59,9 +59,7 @@ def assess_each(env: Environment, seen: Seen) -> Outcome:
         if why := readiness.unready(live):
             return Progressing(Reason.PROGRESSING, f"{ref.short}: {why}", POLL)
     count = len(seen.desired)
-    return Ready(
-        Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified"
-    )
+    return Ready(Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified")
 
 
 def _nothing(env: Environment, seen: Seen) -> Mapping[str, Any]:
@@ -111,14 +109,10 @@ class ObjectsComponent:
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what to create and to update, in the order of the builder; foreign objects are left alone."""
-        actions = (
-            self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items()
-        )
+        actions = (self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items())
         return [action for action in actions if action is not None]
 
-    def _action(
-        self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None
-    ) -> Action | None:
+    def _action(self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None) -> Action | None:
         if live is None:
             return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=(desired, False))
         if "deletionTimestamp" in live["metadata"]:
@@ -175,9 +169,7 @@ def _foreign(ref: ObjectRef, live: Manifest) -> Blocked:
     if owner := ownership.owner_of(live):
         taken = ref.kind == "Namespace" and owner.startswith(ownership.KIND)
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
-        next_step = (
-            "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
-        )
+        next_step = "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
         return Blocked(reason, f"{ref.short} exists and belongs to {owner}; {next_step}")
     return Blocked(
         Reason.NOT_OWNED,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
-from biospark_operator.api.v1alpha1.effective import EffectiveSpec
+from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec
 from biospark_operator.engine.outcome import Outcome
 
 

@@ -45,9 +45,7 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def converge(
-    component: AnyComponent, env: Environment, *, apply: bool, leadership: Leadership
-) -> Report:
+async def converge(component: AnyComponent, env: Environment, *, apply: bool, leadership: Leadership) -> Report:
     """Make `component` equal to the specification of `env`, or with `apply` False say what that would take.
 
     Never raises but for `NotLeaderError`: a component that fails must not hide the others.

@@ -61,8 +61,4 @@ def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
 
 def _failing(ready: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     reconciling = conditions.get("Reconciling")
-    return (
-        ready["status"] == "False"
-        and reconciling is not None
-        and reconciling["reason"] == "ProgressingWithRetry"
-    )
+    return ready["status"] == "False" and reconciling is not None and reconciling["reason"] == "ProgressingWithRetry"

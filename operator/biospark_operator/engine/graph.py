@@ -1,7 +1,7 @@
 """Runs components in dependency order, with independent branches at the same time.
 
-Called by `reconcile` (in order) and `removal` (in reverse). A visit never raises, because one failing branch
-must not cancel its siblings; whatever `visit` returns is kept and shown to the dependants.
+Called by `reconcile` (in order) and `removal` (in reverse). What fails is a result like any other, because one
+failing branch must not hide its siblings; a visit that raises ends the traversal, with its exception.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ async def traverse(components: Sequence[AnyComponent], visit: Visit[ResultT]) ->
         needed = {name: await tasks[name] for name in sorted(component.requires) if name in tasks}
         return await visit(component, needed)
 
-    async with asyncio.TaskGroup() as group:
-        for component in ordered:
-            tasks[component.name] = group.create_task(after_requirements(component), name=component.name)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for component in ordered:
+                tasks[component.name] = group.create_task(after_requirements(component), name=component.name)
+    except ExceptionGroup as raised:
+        raise raised.exceptions[0] from raised
     return {name: task.result() for name, task in tasks.items()}

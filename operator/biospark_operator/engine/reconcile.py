@@ -149,22 +149,16 @@ class Reconciler:
         if not removal.problem and not removal.waiting:
             return Next(None, gone=True)
         left = held.without(removal.gone)
-        return await self._finish(
-            body, report.deleting(removal), self._after_removal(removal, memory), inventory=left
-        )
+        return await self._finish(body, report.deleting(removal), self._after_removal(removal, memory), inventory=left)
 
     async def _begin(self, this: Pass, wanted: Inventory) -> Pass:
         """Write what is about to happen, if that is news: a generation, a request, things to be created."""
         held = Inventory.from_status(this.status)
         intended = held | wanted if this.applies else held
-        fresh = this.status.get("observedGeneration") != this.env.generation or not this.status.get(
-            "conditions"
-        )
+        fresh = this.status.get("observedGeneration") != this.env.generation or not this.status.get("conditions")
         if held.covers(intended) and not fresh and not _request(this.body):
             return this
-        conditions = (
-            report.beginning(this.env.generation, this.components) if fresh else report.kept(this.status)
-        )
+        conditions = report.beginning(this.env.generation, this.components) if fresh else report.kept(this.status)
         await self._finish(this.body, conditions, after=None, inventory=intended)
         return replace(this, body=await self.store.read(this.env.name) or this.body)
 
@@ -201,9 +195,7 @@ class Reconciler:
             *(report.component_condition(c, outcomes[c.name]) for c in this.components),
         ]
         drifted = self._drifted(this, reports)
-        fields: dict[str, Any] = {
-            key: value for result in reports.values() for key, value in result.facts.items()
-        }
+        fields: dict[str, Any] = {key: value for result in reports.values() for key, value in result.facts.items()}
         fields["drift"] = report.drift(drifted, this.status, self.clock(), repaired=this.applies)
         fields["plan"] = None if this.applies else report.plan(reports, unwanted, this.env.generation)
         return await self._finish(

@@ -61,9 +61,7 @@ def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None) -
     the thing to look at.
     """
     problem = leftovers.problem if leftovers else None
-    if blocked := _of(outcomes, Blocked) or (
-        [("cleaning up", problem)] if isinstance(problem, Blocked) else []
-    ):
+    if blocked := _of(outcomes, Blocked) or ([("cleaning up", problem)] if isinstance(problem, Blocked) else []):
         reason, message = blocked[0][1].reason, _joined(blocked)
         return [Condition("Ready", "False", reason, message), Condition("Stalled", "True", reason, message)]
     if failed := _of(outcomes, Failed) or ([("cleaning up", problem)] if isinstance(problem, Failed) else []):
@@ -112,9 +110,7 @@ def refused(blocked: Blocked, previous: Status) -> list[Condition]:
 
 def kept(previous: Status) -> list[Condition]:
     """Return the previous conditions as they are."""
-    return [
-        Condition(c["type"], c["status"], c["reason"], c["message"]) for c in previous.get("conditions") or ()
-    ]
+    return [Condition(c["type"], c["status"], c["reason"], c["message"]) for c in previous.get("conditions") or ()]
 
 
 def suspended(previous: Status) -> list[Condition]:
@@ -147,9 +143,7 @@ def waiting_for(removal: Removal) -> str:
     return "waiting until these are gone: " + ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def merged(
-    conditions: Iterable[Condition], previous: Status, generation: int, now: datetime
-) -> list[dict[str, Any]]:
+def merged(conditions: Iterable[Condition], previous: Status, generation: int, now: datetime) -> list[dict[str, Any]]:
     """Return `conditions` as status entries; one that keeps its status keeps its time."""
     before = {c["type"]: c for c in previous.get("conditions") or ()}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,41 @@
+"""Reads a resource into an environment, or says why it can't be worked on. Pure.
+
+The API server has checked most of this by the CRD's rules already; it is checked again because the CRD may
+have been older when the resource was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from biospark_operator.api.v1alpha1.effective import effective, namespace_name
+from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
+from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environment
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.outcome import Blocked
+from biospark_operator.engine.reconcile import Admission, identity_of
+
+
+def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
+    """Return the admission of an operator with these platform settings that runs in this namespace."""
+
+    def admit(body: Mapping[str, Any]) -> Environment | Blocked:
+        try:
+            # The status is ours and is read elsewhere: one that a newer version wrote must not refuse the spec.
+            resource = parse_environment({key: value for key, value in body.items() if key != "status"})
+        except InvalidSpec as error:
+            return Blocked(Reason.INVALID_SPEC, str(error))
+        if unsupported := unsupported_fields(resource.spec):
+            return Blocked(Reason.UNSUPPORTED_FEATURE, "; ".join(str(field) for field in unsupported))
+        if namespace_name(resource) == operator_namespace:
+            return Blocked(
+                Reason.NAMESPACE_REFUSED,
+                f"spec.namespace.name: {operator_namespace} is the operator's own namespace; write another name",
+            )
+        spec = effective(resource, defaults)
+        return Environment(identity_of(body), body["metadata"]["generation"], spec)
+
+    return admit

@@ -1,0 +1,186 @@
+"""Wires kopf to the loops. Nothing happens here but starting, waking and ending.
+
+A daemon per environment keeps it, a delete handler takes it down, and event handlers on the environment and
+its children wake the loop. kopf's own bookkeeping is off: no annotation, no copy of the spec, no progress is
+written; one finalizer is all it adds to a resource.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from biospark_operator.clients.kubernetes import KubernetesClient
+from biospark_operator.components.ownership import ENVIRONMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from biospark_operator.engine.reconcile import RECONCILE_REQUEST
+from biospark_operator.runtime.loop import Environments
+
+GROUP, VERSION, PLURAL = "biospark.ai", "v1alpha1", "biosparkenvironments"
+FINALIZER = "biospark.ai/finalizer"
+
+#: Kinds whose changes wake the environment they belong to. All are selected by label on the server.
+CHILDREN = (
+    "namespaces.v1",
+    "resourcequotas.v1",
+    "limitranges.v1",
+    "serviceaccounts.v1",
+    "secrets.v1",
+    "configmaps.v1",
+    "services.v1",
+    "deployments.v1.apps",
+    "horizontalpodautoscalers.v2.autoscaling",
+    "poddisruptionbudgets.v1.policy",
+    "networkpolicies.v1.networking.k8s.io",
+    "roles.v1.rbac.authorization.k8s.io",
+    "rolebindings.v1.rbac.authorization.k8s.io",
+)
+#: Kinds whose status is news: it says whether the environment is ready.
+_STATUS_MATTERS = frozenset({"Deployment", "Namespace"})
+#: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
+_LOGIN_LIFETIME = timedelta(minutes=10)
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings for this operator."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True  # our own Lease elects
+    settings.posting.enabled = False  # our own Events, on transitions only
+    settings.queueing.idle_timeout = 0.5
+    settings.watching.server_timeout = 300
+    settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = 250
+    for child in CHILDREN:
+        settings.watching.label_selectors[child] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30)
+    settings.persistence.finalizer = FINALIZER
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.process.ultimate_exiting_timeout = 60
+    return settings
+
+
+def registry(environments: Environments, client: KubernetesClient) -> kopf.OperatorRegistry:
+    """Return kopf's registry with the handlers that drive `environments`."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)  # type: ignore[arg-type]
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return _login(**kwargs)
+
+    @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)  # type: ignore[arg-type]
+    async def keep(name: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
+        assert name is not None
+        await environments.keep(name, lambda: bool(stopped), stopped.wait())
+
+    @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers)
+    async def remove(name: str | None, **_: Any) -> None:
+        await environments.remove(str(name))
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def environment_changed(name: str | None, body: kopf.Body, **_: Any) -> None:
+        slot = environments.slot(str(name))
+        slot.pull_secret = _pull_secret(body)
+        news = (body["metadata"].get("generation"), _request(body))
+        if slot.seen and slot.seen != news:
+            environments.wake(str(name))
+        slot.seen = news
+
+    essences: dict[str, str] = {}
+
+    async def child_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        metadata = body["metadata"]
+        known, essence = essences.get(metadata["uid"]), _essence(body)
+        if type == "DELETED":
+            essences.pop(metadata["uid"], None)
+        else:
+            essences[metadata["uid"]] = essence
+        echo = type != "DELETED" and client.wrote(metadata["uid"], metadata["resourceVersion"])
+        if (type is not None and known != essence and not echo) or type == "DELETED":
+            environments.wake(metadata["labels"].get(ENVIRONMENT_LABEL, ""))
+
+    for child in CHILDREN:
+        kopf.on.event(child, registry=handlers, id=f"child-{child}")(child_changed)
+    return handlers
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Log in as a ServiceAccount inside a cluster, else by the kubeconfig, exec plugins included."""
+    info = kopf.login_with_service_account(**kwargs) or kopf.login_via_client(**kwargs)
+    return dataclasses.replace(info, expiration=datetime.now(UTC) + _LOGIN_LIFETIME) if info else None
+
+
+def _pull_secret(body: Mapping[str, Any]) -> str | None:
+    reference = ((body.get("spec") or {}).get("registry") or {}).get("pullSecretRef") or {}
+    name = reference.get("name")
+    return str(name) if name else None
+
+
+def _request(body: Mapping[str, Any]) -> str | None:
+    value = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUEST)
+    return str(value) if value else None
+
+
+def _essence(body: Mapping[str, Any]) -> str:
+    """Return a digest of what of a child is news when it changes."""
+    hidden = {"resourceVersion", "managedFields"}
+    metadata = {key: value for key, value in dict(body["metadata"]).items() if key not in hidden}
+    rest = {
+        k: v for k, v in dict(body).items() if k != "metadata" and (k != "status" or body["kind"] in _STATUS_MATTERS)
+    }
+    text = json.dumps([metadata, rest], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps no copy of the resource: no handler of ours asks what changed."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return {}
+
+    def store(self, **_: Any) -> None:
+        return
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps no progress: the only handler with progress, `remove`, carries it in the inventory."""
+
+    def fetch(self, **_: Any) -> None:
+        return
+
+    def store(self, **_: Any) -> None:
+        return
+
+    def purge(self, **_: Any) -> None:
+        return
+
+    def touch(self, **_: Any) -> None:
+        return
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+async def run(
+    environments: Environments, client: KubernetesClient, *, stop: asyncio.Event, ready: asyncio.Event
+) -> None:
+    """Run kopf until `stop` is set or a watch fails for good, which is raised."""
+    await kopf.operator(
+        registry=registry(environments, client),
+        settings=operator_settings(),
+        clusterwide=True,
+        standalone=True,
+        stop_flag=stop,
+        ready_flag=ready,
+    )

@@ -1,0 +1,152 @@
+"""Elects the replica that works, by a Lease in the operator's own namespace.
+
+The rules are those of client-go (15 s lease, 10 s to renew it, a try every 2 s), with two additions: whether
+another replica's Lease has run out is judged by this process's monotonic clock alone, so wrong clocks elect
+nobody twice; and `check` asks the clock before each step that changes something outside, so a process that was
+paused finds out before it acts, not after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.engine.errors import NotLeaderError, OutsideError
+
+logger = logging.getLogger(__name__)
+
+#: Seconds: how long a Lease is valid, how long the leader tries to renew it before it gives up, and how often.
+LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
+API_VERSION = "coordination.k8s.io/v1"
+
+
+class Leases(Protocol):
+    """What the election needs of the API server."""
+
+    async def get(self, ref: ObjectRef) -> Manifest | None: ...
+    async def create(self, manifest: Manifest) -> Manifest: ...
+    async def replace(self, manifest: Manifest) -> Manifest: ...
+
+
+class SoleReplica:
+    """The leadership of an operator that runs without an election, as on a developer's machine."""
+
+    def __init__(self) -> None:
+        self._resigned = False
+
+    def check(self) -> None:
+        """Return until `resign` was called."""
+        if self._resigned:
+            raise NotLeaderError
+
+    def resign(self) -> None:
+        """Let no further step begin: the process is about to end."""
+        self._resigned = True
+
+
+@dataclass
+class LeaseElection:
+    """One candidate. `acquire`, then `hold` until it returns; both are run by `main`."""
+
+    leases: Leases
+    namespace: str
+    identity: str
+    name: str = "biospark-operator"
+    monotonic: Callable[[], float] = time.monotonic
+    _valid_until: float = 0.0
+    _resigned: bool = False
+    _seen: tuple[Any, Any] | None = None
+    _seen_at: float = 0.0
+
+    @property
+    def leading(self) -> bool:
+        """Whether this candidate holds the Lease and may act on it."""
+        return not self._resigned and self.monotonic() < self._valid_until
+
+    def check(self) -> None:
+        """Return while this candidate is the leader, raise `NotLeaderError` otherwise."""
+        if not self.leading:
+            raise NotLeaderError
+
+    def resign(self) -> None:
+        """Let no further step begin. The Lease stays held until `release`, while running steps finish."""
+        self._resigned = True
+
+    async def acquire(self) -> None:
+        """Return once this candidate is the leader. Other candidates' Leases are waited out."""
+        logger.info("standing by: waiting for the Lease %s/%s", self.namespace, self.name)
+        while not await self._try():
+            await asyncio.sleep(RETRY_PERIOD)
+        logger.info("leading as %s", self.identity)
+
+    async def hold(self) -> None:
+        """Renew the Lease; return when it could not be renewed in time or belongs to someone else."""
+        while self.monotonic() < self._valid_until:
+            await asyncio.sleep(RETRY_PERIOD)
+            await self._try()
+        logger.error("lost the Lease %s/%s: this process must end", self.namespace, self.name)
+
+    async def release(self) -> None:
+        """Give the Lease up, so that another replica needs not wait for it to run out."""
+        self._resigned = True
+        try:
+            lease = await self.leases.get(self._ref)
+            if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
+                await self.leases.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+        except OutsideError as error:
+            logger.warning("could not release the Lease %s/%s: %s", self.namespace, self.name, error)
+
+    @property
+    def _ref(self) -> ObjectRef:
+        return ObjectRef(API_VERSION, "Lease", self.namespace, self.name)
+
+    async def _try(self) -> bool:
+        """Take or renew the Lease once. The time before the request counts, not that of the answer."""
+        began = self.monotonic()
+        try:
+            async with asyncio.timeout(RENEW_DEADLINE / 2):
+                lease = await self.leases.get(self._ref)
+                if lease is None:
+                    await self.leases.create(self._lease(None))
+                elif self._free(lease, began):
+                    await self.leases.replace(self._lease(lease))
+                else:
+                    return False
+        except (OutsideError, TimeoutError) as error:
+            logger.warning("could not take or renew the Lease %s/%s: %s", self.namespace, self.name, error)
+            return False
+        self._valid_until = began + RENEW_DEADLINE
+        return True
+
+    def _free(self, lease: Manifest, now: float) -> bool:
+        """Whether the Lease is ours, was given up, or was not renewed for its whole duration."""
+        spec = lease["spec"]
+        record = (spec.get("holderIdentity"), spec.get("renewTime"))
+        if record != self._seen:
+            self._seen, self._seen_at = record, now
+        if spec.get("holderIdentity") in ("", None, self.identity):
+            return True
+        return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or LEASE_DURATION)
+
+    def _lease(self, previous: Manifest | None) -> dict[str, Any]:
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        old = dict(previous["spec"]) if previous else {}
+        taken = old.get("holderIdentity") != self.identity
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "Lease",
+            "metadata": dict(previous["metadata"]) if previous else {"name": self.name, "namespace": self.namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": int(LEASE_DURATION),
+                "acquireTime": stamp if taken else old.get("acquireTime", stamp),
+                "renewTime": stamp,
+                "leaseTransitions": old.get("leaseTransitions", 0) + (1 if taken and previous else 0),
+            },
+        }

@@ -1,0 +1,38 @@
+"""Sets up logging: one JSON object per line, or plain text for a terminal."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+
+from biospark_operator.runtime.settings import LogFormat, OperatorSettings
+
+
+def configure(settings: OperatorSettings) -> None:
+    """Make every logger of the process write to standard error in the configured format.
+
+    kopf is kept at WARNING and above: at INFO it tells of each call of a handler, at DEBUG it prints whole
+    objects, with the data of Secrets.
+    """
+    formats = {
+        LogFormat.JSON: {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+        },
+        LogFormat.TEXT: {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+    }
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"chosen": formats[settings.log_format]},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "chosen"}},
+            "root": {"handlers": ["stderr"], "level": settings.log_level.value},
+            "loggers": {
+                "kopf": {"level": "WARNING"},
+                "kubernetes": {"level": "WARNING"},
+                "aiohttp.access": {"level": "WARNING"},
+            },
+        }
+    )

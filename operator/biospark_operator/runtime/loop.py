@@ -1,0 +1,144 @@
+"""Keeps environments: one loop each that runs a pass, then sleeps until it is woken or its time has come.
+
+kopf starts and ends the loops (`handlers`); everything that wakes them ends here, too. A pass holds the lock of
+its environment and one of a bounded number of slots; waiting holds neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from biospark_operator.engine.errors import NotLeaderError, OutsideError
+from biospark_operator.engine.reconcile import Memory, Next, Reconciler
+from biospark_operator.runtime import metrics
+
+logger = logging.getLogger(__name__)
+
+#: Seconds in which events that come together are answered by one pass.
+COALESCE = 0.2
+#: Seconds until the next try when a pass could not even read or write the resource.
+UNREACHABLE_RETRY = 5.0
+#: Seconds between looks at an environment that is being deleted: kopf holds back its events meanwhile.
+TEARDOWN_LOOK = 5.0
+
+
+@dataclass
+class Slot:
+    """What is kept in memory of one environment."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    memory: Memory = field(default_factory=Memory)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Monotonic time at which the next pass is due, None while it waits to be woken only.
+    due: float | None = None
+    #: Monotonic time at which the pass that is running began, None between passes.
+    began: float | None = None
+    #: The Secret in the operator's namespace that the environment copies.
+    pull_secret: str | None = None
+    #: The generation and reconcile request that were seen last, to tell news from our own status writes.
+    seen: tuple[object, ...] = ()
+
+
+class Environments:
+    """All environments of this process, by name."""
+
+    def __init__(self, reconciler: Reconciler, passes: int) -> None:
+        self._reconciler = reconciler
+        self._passes = asyncio.Semaphore(passes)
+        self._slots: dict[str, Slot] = {}
+
+    def slot(self, name: str) -> Slot:
+        """Return the slot of an environment, made when it is first asked for."""
+        return self._slots.setdefault(name, Slot())
+
+    def all(self) -> dict[str, Slot]:
+        """Return every slot by the name of its environment."""
+        return dict(self._slots)
+
+    def wake(self, name: str) -> None:
+        """Ask for a pass soon. An environment that is not known here is not ours to keep."""
+        if slot := self._slots.get(name):
+            slot.woken.set()
+
+    def wake_users_of(self, pull_secret: str) -> None:
+        """Ask for a pass over every environment that copies this Secret."""
+        for slot in self._slots.values():
+            if slot.pull_secret == pull_secret:
+                slot.woken.set()
+
+    async def drained(self, timeout: float) -> None:
+        """Return when no pass is running any more, or after `timeout` seconds."""
+        running = [slot.lock for slot in self._slots.values() if slot.began is not None]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for lock in running:
+                    async with lock:
+                        pass
+
+    async def keep(self, name: str, stopped: Callable[[], bool], stop: Awaitable[object]) -> None:
+        """Keep an environment until `stopped`; `stop` completes when that happens."""
+        slot, changed = self.slot(name), True
+        stopping = asyncio.ensure_future(stop)
+        try:
+            while not stopped():
+                next_ = await self._pass(name, slot, lambda c=changed: self._reconcile(name, slot, c))  # type: ignore[misc]
+                if next_.gone:
+                    return
+                changed = await self._sleep(slot, next_.after, stopping)
+        finally:
+            stopping.cancel()
+            slot.due = None
+
+    async def remove(self, name: str) -> None:
+        """Delete what belongs to an environment, and return when everything is gone."""
+        slot = self.slot(name)
+        while not (next_ := await self._pass(name, slot, lambda: self._teardown(name, slot))).gone:
+            await self._sleep(slot, min(next_.after or TEARDOWN_LOOK, TEARDOWN_LOOK), None)
+        self._slots.pop(name, None)
+        metrics.forget(name)
+
+    async def _reconcile(self, name: str, slot: Slot, changed: bool) -> Next:
+        return await self._reconciler.reconcile(name, slot.memory, changed=changed)
+
+    async def _teardown(self, name: str, slot: Slot) -> Next:
+        return await self._reconciler.teardown(name, slot.memory)
+
+    async def _pass(self, name: str, slot: Slot, work: Callable[[], Awaitable[Next]]) -> Next:
+        """Run one pass in its turn. What a pass could not do at all is tried again a little later."""
+        async with slot.lock, self._passes:
+            slot.began, slot.due = time.monotonic(), None
+            try:
+                with metrics.timed_pass():
+                    return await work()
+            except NotLeaderError:
+                logger.info("not the leader: the pass over %s ends here", name)
+                return Next(None)
+            except OutsideError as error:
+                logger.warning("the pass over %s failed: %s", name, error)
+                return Next(UNREACHABLE_RETRY)
+            except Exception:
+                logger.exception("the pass over %s met a defect", name)
+                return Next(UNREACHABLE_RETRY)
+            finally:
+                slot.began = None
+
+    async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Future[object] | None) -> bool:
+        """Sleep until woken (True), stopped or `seconds` have passed (False)."""
+        slot.due = None if seconds is None else time.monotonic() + seconds
+        waking = asyncio.ensure_future(slot.woken.wait())
+        try:
+            await asyncio.wait(
+                [waking, *([stopping] if stopping else [])], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not slot.woken.is_set():
+                return False
+            await asyncio.sleep(COALESCE)
+            slot.woken.clear()
+            return True
+        finally:
+            waking.cancel()

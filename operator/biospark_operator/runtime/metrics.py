@@ -1,0 +1,50 @@
+"""The operator's own metrics, in the Prometheus registry of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PASSES = Histogram(
+    "biospark_operator_pass_seconds",
+    "Duration of one pass over one environment.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+CONDITION = Gauge(
+    "biospark_environment_condition",
+    "1 if the condition of the environment is True, 0 if it is False, -1 if it is Unknown.",
+    ["environment", "condition"],
+)
+ACTIONS = Counter(
+    "biospark_operator_actions_total", "What the operator did, by component and verb.", ["component", "verb"]
+)
+LEADER = Gauge("biospark_operator_leader", "1 while this replica works, 0 while it stands by.")
+
+_shown: dict[str, set[str]] = {}
+
+
+@contextmanager
+def timed_pass() -> Iterator[None]:
+    """Measure a pass."""
+    with PASSES.time():
+        yield
+
+
+def show(environment: str, status: Mapping[str, Any]) -> None:
+    """Make the metrics of an environment tell what its status tells."""
+    values = {"True": 1, "False": 0, "Unknown": -1}
+    conditions = {c["type"]: values[c["status"]] for c in status.get("conditions") or ()}
+    for gone in _shown.get(environment, set()) - conditions.keys():
+        CONDITION.remove(environment, gone)
+    for type_, value in conditions.items():
+        CONDITION.labels(environment, type_).set(value)
+    _shown[environment] = set(conditions)
+
+
+def forget(environment: str) -> None:
+    """Take away the metrics of an environment that is gone."""
+    for type_ in _shown.pop(environment, set()):
+        CONDITION.remove(environment, type_)

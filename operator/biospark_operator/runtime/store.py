@@ -1,0 +1,47 @@
+"""Environments as the API server keeps them: the engine's `Store`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from biospark_operator.clients.kubernetes import KubernetesClient, event_manifest
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components.ownership import API_VERSION, KIND
+from biospark_operator.engine.errors import OutsideError
+from biospark_operator.engine.events import Event
+
+logger = logging.getLogger(__name__)
+
+
+class KubernetesStore:
+    """Reads resources, writes their status by server-side apply and records Events on them."""
+
+    def __init__(self, client: KubernetesClient, reporter: str) -> None:
+        self._client = client
+        self._reporter = reporter
+
+    async def read(self, name: str) -> Manifest | None:
+        """Return the resource as it is now, or None if it does not exist."""
+        return await self._client.get(ObjectRef(API_VERSION, KIND, None, name))
+
+    async def write_status(self, body: Manifest, status: Mapping[str, Any]) -> None:
+        """Make `status` the whole status of the resource, if it is still the one that `body` was read from."""
+        metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
+        await self._client.apply_status(
+            {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+        )
+
+    async def record(self, body: Manifest, event: Event) -> None:
+        """Record an Event; one that can't be recorded is logged and lost, the pass goes on."""
+        ref, uid = ObjectRef(API_VERSION, KIND, None, body["metadata"]["name"]), body["metadata"]["uid"]
+        logger.info("%s: %s", event.reason, event.message, extra={"environment": ref.name, "event": event.reason})
+        try:
+            await self._client.create(
+                event_manifest(
+                    ref, uid, type_=event.type, reason=event.reason, message=event.message, reporter=self._reporter
+                )
+            )
+        except OutsideError as error:
+            logger.warning("could not record the Event %s of environment %s: %s", event.reason, ref.name, error)

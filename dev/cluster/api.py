@@ -41,9 +41,7 @@ class Api:
     def __init__(self, kubeconfig: Path, seconds: float = 30) -> None:
         config = json.loads(kubeconfig.read_text())
         self.server = str(config["clusters"][0]["cluster"]["server"])
-        self._http = httpx.Client(
-            base_url=self.server, verify=_tls(config), timeout=seconds, trust_env=False
-        )
+        self._http = httpx.Client(base_url=self.server, verify=_tls(config), timeout=seconds, trust_env=False)
 
     def __enter__(self) -> Api:
         return self
@@ -126,9 +124,7 @@ def plural(kind: str) -> str:
 def _tls(config: Any) -> ssl.SSLContext:
     """A TLS context from the data in a kubeconfig, without writing the key anywhere."""
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    context = ssl.create_default_context(
-        cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
-    )
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
     with tempfile.NamedTemporaryFile(prefix="biospark-") as pair:  # the ssl module reads pairs from files only
         pair.write(base64.b64decode(user["client-certificate-data"]))
         pair.write(base64.b64decode(user["client-key-data"]))

@@ -11,7 +11,8 @@ import base64
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from dev.cluster import crds, instance as instances, pki, programs
+from dev.cluster import crds, pki, programs
+from dev.cluster import instance as instances
 from dev.cluster.api import Api, Manifest, has_condition
 from dev.cluster.instance import Instance
 from dev.cluster.process import Command, Components
@@ -42,9 +43,7 @@ def endpoint(instance: Instance, with_node: bool) -> Endpoint:
     return Endpoint(instance.host_address if with_node else "127.0.0.1", instance.ports.api)
 
 
-def start(
-    instance: Instance, components: Components, with_node: bool, report: Callable[[str], None]
-) -> Instance:
+def start(instance: Instance, components: Components, with_node: bool, report: Callable[[str], None]) -> Instance:
     """Bring the control plane up, or what is missing of it; returns the instance with the ports it uses."""
     definitions = crds.ensure(report)
     instance = with_usable_ports(instance, components)
@@ -137,9 +136,7 @@ def with_usable_ports(instance: Instance, components: Components) -> Instance:
     if not lost:
         return instance
     fresh = dataclasses.asdict(instances.choose_ports(instance.name))
-    changed = dataclasses.replace(
-        instance, ports=instances.Ports(**{**ports, **{name: fresh[name] for name in lost}})
-    )
+    changed = dataclasses.replace(instance, ports=instances.Ports(**{**ports, **{name: fresh[name] for name in lost}}))
     instances.save(changed)
     return changed
 
@@ -257,5 +254,3 @@ def _tls(instance: Instance, pair: str, certificate_flag: str, key_flag: str) ->
 
 def _kubeconfig(instance: Instance, name: str) -> object:
     return instance.pki / f"{name}.kubeconfig"
-
-

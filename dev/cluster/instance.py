@@ -139,9 +139,7 @@ def directory_of(name: str) -> Path:
         )
     directory = state_root() / name
     if len(str(directory / "containerd.sock")) > LONGEST_SOCKET_PATH:
-        raise ClusterError(
-            f"{directory} is too long for a socket path: point XDG_STATE_HOME to a shorter directory"
-        )
+        raise ClusterError(f"{directory} is too long for a socket path: point XDG_STATE_HOME to a shorter directory")
     return directory
 
 
@@ -153,9 +151,7 @@ def load(name: str) -> Instance | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise ClusterError(
-            f"{directory}/instance.json is damaged ({error}): run `down`, then `up` again"
-        ) from None
+        raise ClusterError(f"{directory}/instance.json is damaged ({error}): run `down`, then `up` again") from None
     return Instance(name, directory, saved["index"], Ports(**saved["ports"]))
 
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.cluster import controlplane, instance as instances, programs
+from dev.cluster import controlplane, node, programs
+from dev.cluster import instance as instances
 from dev.cluster.instance import ClusterError, Instance
 from dev.cluster.process import Components
 from dev.cluster.size import Size
@@ -36,7 +37,12 @@ class LocalProvider:
         with instances.locked(directory):
             instance = instances.load_or_create(self.name)
             components = Components(instance.records, instance.logs)
-            controlplane.start(instance, components, size is Size.NODE, report)
+            with_node = size is Size.NODE or node.exists(components)
+            if with_node:
+                node.prepare(instance, components, report)
+            instance = controlplane.start(instance, components, with_node, report)
+            if with_node:
+                node.start(instance, components, report)
 
     def down(self, report: Report) -> None:
         """Stop everything and leave nothing behind but the cache of built programs."""
@@ -46,6 +52,8 @@ class LocalProvider:
             return
         with instances.locked(directory):
             components = Components(directory / "run", directory / "logs")
+            if (instance := instances.load(self.name)) is not None:
+                node.stop(instance, components)
             controlplane.stop(components)
             shutil.rmtree(directory)
         report(f"Cluster {self.name!r} is gone")

@@ -55,7 +55,7 @@ def subjects(instance: Instance) -> dict[str, Subject]:
         "kube-proxy": Subject("system:kube-proxy"),
         "kubelet": Subject(f"system:node:{instance.node_name}", ("system:nodes",), node),
         "coredns": Subject("system:coredns"),
-        "metrics-server": Subject("system:metrics-server", addresses=node),
+        "metrics-server": Subject("system:metrics-server", addresses=(*node, "metrics-server.kube-system.svc")),
     }
 
 

@@ -56,7 +56,8 @@ class KubernetesClient:
         """Return the object, or None where it, its namespace or its kind does not exist."""
         try:
             resource = await self._resource(ref.api_version, ref.kind)
-            return await self._send("get", resource.path(name=ref.name, namespace=ref.namespace), f"read {ref.short}")
+            path = resource.path(name=ref.name, namespace=ref.namespace)
+            return await self._send("get", path, f"read {ref.short}")
         except _MissingError:
             return None
 
@@ -186,15 +187,16 @@ class KubernetesClient:
         except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise translated(error, f"find the kind {kind}") from error
 
-    async def _send(self, method: str, path: str, purpose: str, **params: Any) -> Any:
+    async def _send(self, method: str, path: str, purpose: str, **params: Any) -> dict[str, Any]:
         async with self._slots:
             try:
                 response = await self._dynamic.request(
                     method, path, serialize=False, _request_timeout=TIMEOUT, **params
                 )
-                return json.loads(await response.read())
+                answer: dict[str, Any] = json.loads(await response.read())
             except (ApiException, aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise translated(error, purpose) from error
+        return answer
 
 
 class _MissingError(RejectedError):

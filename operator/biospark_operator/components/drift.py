@@ -21,8 +21,6 @@ from biospark_operator.clients.objects import Manifest
 _QUANTITIES = frozenset({"limits", "requests", "hard", "default", "defaultRequest", "max", "min"})
 #: Keys by which the items of a list are told apart, the first that all items have.
 _ITEM_KEYS = ("uid", "name", "mountPath", "type")
-#: Not in managedFields: they make up the identity of the object.
-_IDENTITY = {"apiVersion": {}, "kind": {}, "metadata": {"name": {}, "namespace": {}}}
 
 
 def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
@@ -49,8 +47,9 @@ def _applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
 
 
 def _without_identity(desired: Manifest) -> Manifest:
-    metadata = {k: v for k, v in desired["metadata"].items() if k not in _IDENTITY["metadata"]}
-    return {**{k: v for k, v in desired.items() if k not in _IDENTITY}, "metadata": metadata}
+    """Leave out what names the object: managedFields don't tell of it."""
+    metadata = {key: value for key, value in desired["metadata"].items() if key not in ("name", "namespace")}
+    return {**{k: v for k, v in desired.items() if k not in ("apiVersion", "kind")}, "metadata": metadata}
 
 
 def _changed(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[str]:

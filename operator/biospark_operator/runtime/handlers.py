@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -72,14 +72,16 @@ def registry(environments: Environments, client: KubernetesClient) -> kopf.Opera
     """Return kopf's registry with the handlers that drive `environments`."""
     handlers = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=handlers)  # type: ignore[arg-type]
+    @kopf.on.login(registry=handlers)
     def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return _login(**kwargs)
 
-    @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)  # type: ignore[arg-type]
+    @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)
     async def keep(name: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
-        assert name is not None
-        await environments.keep(name, lambda: bool(stopped), stopped.wait())
+        async def stop() -> None:
+            await stopped.wait()
+
+        await environments.keep(str(name), lambda: bool(stopped), stop())
 
     @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers)
     async def remove(name: str | None, **_: Any) -> None:
@@ -173,10 +175,19 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 async def run(
-    environments: Environments, client: KubernetesClient, *, stop: asyncio.Event, ready: asyncio.Event
+    environments: Environments,
+    client: KubernetesClient,
+    *,
+    stop: asyncio.Event,
+    ready: asyncio.Event,
+    started: Callable[[], None],
 ) -> None:
-    """Run kopf until `stop` is set or a watch fails for good, which is raised."""
-    await kopf.operator(
+    """Run kopf until `stop` is set or a watch fails for good, which is raised.
+
+    `started` is called when kopf has installed its handlers of signals, so that it can put back its own.
+    """
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry(environments, client),
         settings=operator_settings(),
         clusterwide=True,
@@ -184,3 +195,5 @@ async def run(
         stop_flag=stop,
         ready_flag=ready,
     )
+    started()
+    await kopf.run_tasks(tasks, ignored=others)

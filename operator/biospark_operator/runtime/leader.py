@@ -81,7 +81,7 @@ class LeaseElection:
     async def acquire(self) -> None:
         """Return once this candidate is the leader. Other candidates' Leases are waited out."""
         logger.info("standing by: waiting for the Lease %s/%s", self.namespace, self.name)
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - a Lease that runs out sends no event
             await asyncio.sleep(RETRY_PERIOD)
         logger.info("leading as %s", self.identity)
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
@@ -71,22 +71,26 @@ class Environments:
             if slot.pull_secret == pull_secret:
                 slot.woken.set()
 
-    async def drained(self, timeout: float) -> None:
-        """Return when no pass is running any more, or after `timeout` seconds."""
+    async def drained(self, seconds: float) -> None:
+        """Return when no pass is running any more, or after `seconds`."""
         running = [slot.lock for slot in self._slots.values() if slot.began is not None]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 for lock in running:
                     async with lock:
                         pass
 
-    async def keep(self, name: str, stopped: Callable[[], bool], stop: Awaitable[object]) -> None:
+    async def keep(self, name: str, stopped: Callable[[], bool], stop: Coroutine[None, None, object]) -> None:
         """Keep an environment until `stopped`; `stop` completes when that happens."""
         slot, changed = self.slot(name), True
-        stopping = asyncio.ensure_future(stop)
+
+        async def reconcile() -> Next:
+            return await self._reconciler.reconcile(name, slot.memory, changed=changed)
+
+        stopping = asyncio.create_task(stop)
         try:
             while not stopped():
-                next_ = await self._pass(name, slot, lambda c=changed: self._reconcile(name, slot, c))  # type: ignore[misc]
+                next_ = await self._pass(name, slot, reconcile)
                 if next_.gone:
                     return
                 changed = await self._sleep(slot, next_.after, stopping)
@@ -97,16 +101,14 @@ class Environments:
     async def remove(self, name: str) -> None:
         """Delete what belongs to an environment, and return when everything is gone."""
         slot = self.slot(name)
-        while not (next_ := await self._pass(name, slot, lambda: self._teardown(name, slot))).gone:
+
+        async def teardown() -> Next:
+            return await self._reconciler.teardown(name, slot.memory)
+
+        while not (next_ := await self._pass(name, slot, teardown)).gone:
             await self._sleep(slot, min(next_.after or TEARDOWN_LOOK, TEARDOWN_LOOK), None)
         self._slots.pop(name, None)
         metrics.forget(name)
-
-    async def _reconcile(self, name: str, slot: Slot, changed: bool) -> Next:
-        return await self._reconciler.reconcile(name, slot.memory, changed=changed)
-
-    async def _teardown(self, name: str, slot: Slot) -> Next:
-        return await self._reconciler.teardown(name, slot.memory)
 
     async def _pass(self, name: str, slot: Slot, work: Callable[[], Awaitable[Next]]) -> Next:
         """Run one pass in its turn. What a pass could not do at all is tried again a little later."""
@@ -127,14 +129,13 @@ class Environments:
             finally:
                 slot.began = None
 
-    async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Future[object] | None) -> bool:
+    async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Task[object] | None) -> bool:
         """Sleep until woken (True), stopped or `seconds` have passed (False)."""
         slot.due = None if seconds is None else time.monotonic() + seconds
-        waking = asyncio.ensure_future(slot.woken.wait())
+        waking: asyncio.Task[object] = asyncio.create_task(slot.woken.wait())
+        reasons = {waking, stopping} if stopping else {waking}
         try:
-            await asyncio.wait(
-                [waking, *([stopping] if stopping else [])], timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(reasons, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not slot.woken.is_set():
                 return False
             await asyncio.sleep(COALESCE)

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 
 import uvloop
 from pydantic import ValidationError
@@ -49,9 +50,7 @@ def main() -> None:
 async def operate(settings: OperatorSettings) -> int:
     """Run the operator with these settings and return the exit code of the process."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_, stop.set)
+    _stop_on_signals(stop)
     identity = settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
     async with connected(settings.requests) as client:
         leadership: LeaseElection | SoleReplica = (
@@ -98,7 +97,10 @@ async def _lead(
         asyncio.create_task(
             sources.watch_pull_secrets(client, settings.namespace, environments.wake_users_of), name="pull secrets"
         ),
-        asyncio.create_task(handlers.run(environments, client, stop=kopf_stop, ready=watching), name="kopf"),
+        asyncio.create_task(
+            handlers.run(environments, client, stop=kopf_stop, ready=watching, started=lambda: _stop_on_signals(stop)),
+            name="kopf",
+        ),
     ]
     if isinstance(leadership, LeaseElection):
         tasks.append(asyncio.create_task(leadership.hold(), name="lease"))
@@ -121,9 +123,14 @@ async def _lead(
     return code
 
 
-async def _unless_stopped(work: object, stop: asyncio.Event) -> bool:
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def _unless_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
     """Await `work`, and return whether it was done before `stop` was set."""
-    doing = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    doing = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -1,0 +1,425 @@
+"""One pass after another over an environment in a world of named things: what is done, and what is told."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.engine.errors import (
+    AccessError,
+    FieldConflictError,
+    NotLeaderError,
+    RejectedError,
+    UnavailableError,
+)
+from biospark_operator.engine.outcome import Progressing
+from biospark_operator.engine.reconcile import BLOCKED_RETRY, Memory, Reconciler
+from biospark_operator.runtime.admission import admission
+from tests.fakes.environments import body
+from tests.fakes.world import FakeComponent, FakeLeadership, FakeStore, World
+
+
+class Bench:
+    """A reconciler over fakes, and shortcuts to what came of a pass."""
+
+    def __init__(self, *components: FakeComponent, world: World, resource=None) -> None:
+        self.world, self.components = world, components
+        self.store = FakeStore(resource or body(), world)
+        self.leadership = FakeLeadership()
+        self.now = 1000.0
+        self.memory = Memory()
+        self.reconciler = Reconciler(
+            components=components,
+            admit=admission(PlatformDefaults(), "biospark-system"),
+            store=self.store,
+            leadership=self.leadership,
+            operator_version="1",
+            clock=lambda: datetime.fromtimestamp(self.now, UTC),
+            monotonic=lambda: self.now,
+            rng=random.Random(1),
+        )
+
+    async def run(self, *, changed: bool = False):
+        self.world.calls.clear()
+        return await self.reconciler.reconcile("dev", self.memory, changed=changed)
+
+    async def teardown(self):
+        self.world.calls.clear()
+        return await self.reconciler.teardown("dev", self.memory)
+
+    def edit(self, **spec) -> None:
+        self.store.body["spec"].update(spec)
+        self.store.body["metadata"]["generation"] += 1
+
+    def told(self, type_: str):
+        condition = self.store.condition(type_)
+        return (condition["status"], condition["reason"]) if condition else None
+
+    @property
+    def inventory(self):
+        return [entry["id"] for entry in self.store.body["status"].get("inventory", ())]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def base(world) -> FakeComponent:
+    return FakeComponent("base", world, things=["house"])
+
+
+@pytest.fixture
+def top(world) -> FakeComponent:
+    return FakeComponent("top", world, things=["roof", "window"], requires=frozenset({"base"}))
+
+
+@pytest.fixture
+def bench(world, base, top) -> Bench:
+    return Bench(base, top, world=world)
+
+
+async def test_the_first_pass_makes_everything_and_says_ready(bench) -> None:
+    next_ = await bench.run()
+    assert bench.world.things == dict.fromkeys(["house", "roof", "window"], "wanted")
+    assert bench.told("Ready") == ("True", "Succeeded")
+    assert bench.told("BaseReady") == bench.told("TopReady") == ("True", "Succeeded")
+    assert bench.told("Reconciling") is None
+    assert 540 <= next_.after <= 660
+
+
+async def test_the_inventory_is_written_before_the_first_creation(bench) -> None:
+    await bench.run()
+    assert bench.world.writes()[0] == "write status"
+    assert {e["id"] for e in bench.store.statuses[0]["inventory"]} == {"house", "roof", "window"}
+
+
+async def test_the_first_status_is_unknown_and_reconciling(bench) -> None:
+    await bench.run()
+    first = {c["type"]: c["status"] for c in bench.store.statuses[0]["conditions"]}
+    assert first == {"Ready": "Unknown", "Reconciling": "True", "BaseReady": "Unknown", "TopReady": "Unknown"}
+
+
+async def test_an_unchanged_environment_is_read_and_nothing_is_written(bench) -> None:
+    await bench.run()
+    await bench.run()
+    assert bench.world.writes() == []
+
+
+async def test_a_restart_with_an_unchanged_environment_writes_nothing(bench) -> None:
+    await bench.run()
+    bench.memory = Memory()
+    await bench.run(changed=True)
+    assert bench.world.writes() == []
+
+
+async def test_every_condition_carries_the_generation_that_was_processed(bench) -> None:
+    await bench.run()
+    bench.edit(interval="20m")
+    await bench.run()
+    assert bench.store.body["status"]["observedGeneration"] == 2
+    assert {c["observedGeneration"] for c in bench.store.body["status"]["conditions"]} == {2}
+
+
+async def test_a_condition_that_stays_as_it_is_keeps_its_transition_time(bench) -> None:
+    await bench.run()
+    before = bench.store.condition("BaseReady")["lastTransitionTime"]
+    bench.now += 100
+    bench.components[1].things = ["roof", "window", "door"]
+    await bench.run()
+    assert bench.store.condition("BaseReady")["lastTransitionTime"] == before
+
+
+async def test_what_was_changed_by_others_is_put_back_and_named_as_drift(bench) -> None:
+    await bench.run()
+    bench.world.things["roof"] = "painted"
+    await bench.run()
+    assert bench.world.things["roof"] == "wanted"
+    assert [(d["component"], d["target"], d["summary"]) for d in bench.store.body["status"]["drift"]] == [
+        ("top", "roof", "set roof")
+    ]
+    assert [e.reason for e in bench.store.events][-1] == "DriftRepaired"
+
+
+async def test_a_repair_of_a_ready_environment_sets_no_reconciling(bench) -> None:
+    await bench.run()
+    written = len(bench.store.statuses)
+    del bench.world.things["roof"]
+    await bench.run()
+    assert all("Reconciling" not in {c["type"] for c in s["conditions"]} for s in bench.store.statuses[written:])
+
+
+async def test_a_change_of_the_spec_is_not_drift(bench) -> None:
+    await bench.run()
+    bench.edit(interval="20m")
+    bench.components[1].value = "new"
+    await bench.run()
+    assert "drift" not in bench.store.body["status"]
+
+
+async def test_a_new_version_of_the_operator_does_not_call_its_changes_drift(bench) -> None:
+    await bench.run()
+    bench.store.body["status"]["operatorVersion"] = "0"
+    bench.components[1].value = "new"
+    await bench.run()
+    assert "drift" not in bench.store.body["status"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "extra"),
+    [
+        (UnavailableError("no answer; retrying"), "ServerUnavailable", "Reconciling"),
+        (AccessError("forbidden; grant it"), "AccessDenied", "Reconciling"),
+        (RejectedError("wrong; change it"), "Invalid", "Stalled"),
+        (FieldConflictError("helm manages x"), "FieldConflict", "Stalled"),
+        (ZeroDivisionError("a defect"), "InternalError", "Reconciling"),
+    ],
+)
+async def test_an_error_is_told_on_top_with_its_reason(bench, base, error, reason, extra) -> None:
+    base.observe_error = error
+    await bench.run()
+    assert bench.told("Ready") == ("False", reason)
+    assert bench.told(extra)[0] == "True"
+    assert bench.told("Stalled" if extra == "Reconciling" else "Reconciling") is None
+    assert bench.told("TopReady") == ("Unknown", "DependencyNotReady")
+
+
+async def test_the_text_of_a_defect_does_not_reach_the_status(bench, base) -> None:
+    base.observe_error = ValueError("the password is hunter2")
+    await bench.run()
+    assert "hunter2" not in str(bench.store.statuses)
+    assert "hunter2" not in str(bench.store.events)
+
+
+async def test_one_failing_branch_does_not_hold_up_the_others(world, base, top) -> None:
+    other = FakeComponent("other", world, things=["garden"])
+    base.observe_error = UnavailableError("no answer; retrying")
+    bench = Bench(base, top, other, world=world)
+    await bench.run()
+    assert world.things == {"garden": "wanted"}
+    assert bench.told("OtherReady") == ("True", "Succeeded")
+
+
+async def test_a_failing_component_waits_for_its_backoff_and_a_change_ends_the_wait(bench, base) -> None:
+    base.observe_error = UnavailableError("no answer; retrying", retry_after=60)
+    next_ = await bench.run()
+    assert next_.after == pytest.approx(60)
+    await bench.run()
+    assert "read base" not in bench.world.calls
+    await bench.run(changed=True)
+    assert "read base" in bench.world.calls
+
+
+async def test_after_its_backoff_a_component_is_tried_again_and_recovers(bench, base) -> None:
+    base.observe_error = UnavailableError("no answer; retrying")
+    next_ = await bench.run()
+    base.observe_error, bench.now = None, bench.now + next_.after
+    await bench.run()
+    assert bench.told("Ready") == ("True", "Succeeded")
+
+
+async def test_something_on_its_way_is_looked_at_soon(bench, top) -> None:
+    top.outcome = Progressing("RollingOut", "1 of 2 pods are ready", 3.0)
+    next_ = await bench.run()
+    assert next_.after == 3.0
+    assert bench.told("Ready") == ("Unknown", "RollingOut")
+    assert bench.told("Reconciling") == ("True", "Progressing")
+
+
+async def test_what_nobody_wants_any_more_is_removed_and_leaves_the_inventory(bench, top) -> None:
+    await bench.run()
+    top.things = ["roof"]
+    bench.edit(interval="20m")
+    await bench.run()
+    assert "window" not in bench.world.things
+    assert bench.inventory == ["house", "roof"]
+
+
+async def test_the_things_of_a_disabled_component_are_removed(bench, top) -> None:
+    await bench.run()
+    top.on = False
+    await bench.run()
+    assert bench.world.things == {"house": "wanted"}
+    assert bench.told("TopReady") is None
+
+
+async def test_an_entry_stays_in_the_inventory_until_the_thing_is_gone(bench, top) -> None:
+    await bench.run()
+    top.things, top.sticky = ["roof"], {"window": "a finalizer of somebody"}
+    await bench.run()
+    assert "window" in bench.inventory
+    assert bench.told("Ready") == ("Unknown", "WaitingForDeletion")
+    assert "a finalizer of somebody" in bench.store.condition("Ready")["message"]
+    top.sticky = {}
+    await bench.run()
+    assert "window" not in bench.inventory
+    assert bench.told("Ready") == ("True", "Succeeded")
+
+
+async def test_mode_plan_changes_nothing_and_plans_what_apply_then_does(bench) -> None:
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert bench.world.things == {}
+    planned = [(a["verb"], a["target"]) for a in bench.store.body["status"]["plan"]["actions"]]
+    assert bench.told("Ready") == ("Unknown", "PlanOnly")
+    assert bench.inventory == []
+    bench.edit(mode="Apply")
+    await bench.run()
+    done = [tuple(call.split()) for call in bench.world.writes() if call != "write status"]
+    assert [(verb.lower(), target) for verb, target in planned] == done
+    assert "plan" not in bench.store.body["status"]
+
+
+async def test_mode_plan_on_an_environment_as_specified_stays_ready(bench) -> None:
+    await bench.run()
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert bench.told("Ready") == ("True", "Succeeded")
+    assert bench.store.body["status"]["plan"]["actions"] == []
+
+
+async def test_mode_plan_lists_what_would_be_removed(bench, top) -> None:
+    await bench.run()
+    top.things = ["roof"]
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert "window" in bench.world.things
+    assert [(a["verb"], a["target"]) for a in bench.store.body["status"]["plan"]["actions"]] == [("Delete", "window")]
+
+
+async def test_a_suspended_environment_is_left_alone_and_keeps_its_last_ready(bench) -> None:
+    await bench.run()
+    del bench.world.things["roof"]
+    bench.edit(suspend=True)
+    next_ = await bench.run()
+    assert "roof" not in bench.world.things
+    assert next_.after is None
+    assert bench.told("Ready") == ("True", "Succeeded")
+    assert bench.told("Suspended") == ("True", "Suspended")
+    assert bench.store.body["status"]["observedGeneration"] == 2
+    bench.edit(suspend=False)
+    await bench.run()
+    assert bench.told("Suspended") is None
+    assert "roof" in bench.world.things
+
+
+async def test_a_forced_reconcile_is_echoed_once_and_ends_a_backoff(bench, base) -> None:
+    await bench.run()
+    bench.store.body["metadata"]["annotations"] = {"biospark.ai/reconcile-requested-at": "now"}
+    await bench.run(changed=True)
+    assert bench.store.body["status"]["lastHandledReconcileAt"] == "now"
+    assert bench.told("Reconciling") is None
+    await bench.run(changed=True)
+    assert bench.world.writes() == []
+    del bench.store.body["metadata"]["annotations"]
+    await bench.run(changed=True)
+    assert bench.world.writes() == []
+
+
+async def test_an_unsupported_field_stalls_and_is_named(bench) -> None:
+    bench.edit(mesh={"provider": "Istio"})
+    next_ = await bench.run()
+    assert bench.told("Ready") == ("False", "UnsupportedFeature")
+    assert bench.told("Stalled") == ("True", "UnsupportedFeature")
+    assert "mesh" in bench.store.condition("Stalled")["message"]
+    assert bench.world.things == {}
+    assert next_.after == BLOCKED_RETRY
+
+
+async def test_an_invalid_spec_stalls_and_names_the_field(bench) -> None:
+    bench.edit(profile="Nonsense")
+    await bench.run()
+    assert bench.told("Stalled") == ("True", "InvalidSpec")
+    assert "spec.profile" in bench.store.condition("Stalled")["message"]
+
+
+async def test_the_operators_own_namespace_is_refused(bench) -> None:
+    bench.edit(namespace={"name": "biospark-system"})
+    await bench.run()
+    assert bench.told("Stalled") == ("True", "NamespaceRefused")
+
+
+async def test_deletion_removes_everything_against_the_dependency_order(bench) -> None:
+    await bench.run()
+    bench.store.body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert (await bench.teardown()).gone
+    assert [c for c in bench.world.writes() if c != "write status"] == ["delete roof", "delete window", "delete house"]
+
+
+async def test_deletion_says_what_it_waits_for_and_keeps_what_is_still_needed(bench, top) -> None:
+    await bench.run()
+    top.sticky = {"roof": "a finalizer of somebody"}
+    next_ = await bench.teardown()
+    assert not next_.gone
+    assert bench.told("Ready") == ("False", "Deleting")
+    assert bench.told("Reconciling") == ("True", "Deleting")
+    assert "roof (a finalizer of somebody)" in bench.store.condition("Ready")["message"]
+    assert "house" in bench.world.things
+    top.sticky = {}
+    assert (await bench.teardown()).gone
+    assert bench.world.things == {}
+
+
+async def test_deletion_also_works_when_the_spec_cannot_be_read(bench) -> None:
+    await bench.run()
+    bench.edit(profile="Nonsense")
+    assert (await bench.teardown()).gone
+    assert bench.world.things == {}
+
+
+async def test_a_protected_environment_is_not_deleted_until_the_protection_is_lifted(bench) -> None:
+    await bench.run()
+    bench.edit(deletionProtection=True)
+    assert not (await bench.teardown()).gone
+    assert bench.told("Stalled") == ("True", "DeletionProtected")
+    assert bench.world.things
+    bench.edit(deletionProtection=False)
+    assert (await bench.teardown()).gone
+
+
+async def test_a_suspended_environment_is_not_deleted(bench) -> None:
+    await bench.run()
+    bench.edit(suspend=True)
+    assert not (await bench.teardown()).gone
+    assert bench.world.things
+
+
+async def test_things_of_an_unknown_component_are_reported_and_kept(bench) -> None:
+    await bench.run()
+    bench.store.body["status"]["inventory"].append({"id": "tower", "component": "future"})
+    assert not (await bench.teardown()).gone
+    assert "'future'" in bench.store.condition("Ready")["message"]
+    assert bench.inventory == ["tower"]
+
+
+async def test_a_pass_over_an_environment_that_is_gone_ends_the_loop(bench) -> None:
+    bench.store.body = None
+    assert (await bench.run()).gone
+
+
+@pytest.mark.parametrize("checks", range(6))
+async def test_who_lost_the_lead_changes_nothing_any_more_and_the_next_leader_finishes(bench, checks) -> None:
+    bench.leadership.checks_left = checks
+    try:
+        await bench.run()
+    except NotLeaderError:
+        changed = len(bench.world.writes())
+        assert changed <= checks
+    bench.leadership.checks_left, bench.memory = None, Memory()
+    await bench.run()
+    assert bench.told("Ready") == ("True", "Succeeded")
+    assert bench.inventory == ["house", "roof", "window"]
+
+
+async def test_events_tell_transitions_once(bench, base) -> None:
+    await bench.run()
+    reasons = [e.reason for e in bench.store.events]
+    assert reasons == ["Progressing", "Applied", "Applied", "Succeeded"]
+    base.observe_error = UnavailableError("no answer; retrying", retry_after=0)
+    await bench.run(changed=True)
+    await bench.run(changed=True)
+    assert [(e.type, e.reason) for e in bench.store.events[4:]] == [("Warning", "ServerUnavailable")]

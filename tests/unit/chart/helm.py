@@ -1,0 +1,68 @@
+"""Renders and lints the chart with the helm that the local cluster pins. Used by every test of the chart."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "biospark-operator"
+
+#: A helm that was not released by its project takes itself for one of Kubernetes 1.20.
+KUBERNETES = "1.35.0"
+
+Manifest = Mapping[str, Any]
+Values = Mapping[str, Any]
+
+
+class HelmError(Exception):
+    """What helm said when it refused; the text is what a user reads."""
+
+
+@dataclass(frozen=True)
+class Helm:
+    """The helm program, applied to the chart."""
+
+    program: Path
+
+    def template(self, values: Values | None = None, *, kubernetes: str = KUBERNETES) -> str:
+        """Return all manifests as text. Raises `HelmError`."""
+        chart = ["template", "biospark-operator", str(CHART), "--namespace", "biospark-system"]
+        return self._run([*chart, "--kube-version", kubernetes, "--values", "-"], values)
+
+    def manifests(self, values: Values | None = None, *, kubernetes: str = KUBERNETES) -> Sequence[Manifest]:
+        """Return all manifests parsed. Raises `HelmError`."""
+        return [found for found in yaml.safe_load_all(self.template(values, kubernetes=kubernetes)) if found]
+
+    def manifest(self, kind: str, name: str = "biospark-operator", values: Values | None = None) -> Manifest:
+        """Return the one manifest of this kind and name."""
+        (found,) = (m for m in self.manifests(values) if (m["kind"], m["metadata"]["name"]) == (kind, name))
+        return found
+
+    def lint(self, values: Values | None = None) -> str:
+        """Return what strict linting says. Raises `HelmError` where it finds a fault."""
+        return self._run(["lint", "--strict", str(CHART), "--kube-version", KUBERNETES, "--values", "-"], values)
+
+    def notes(self, values: Values | None = None) -> str:
+        """Return the text that a user reads after an installation."""
+        chart = ["install", "biospark-operator", str(CHART), "--namespace", "biospark-system"]
+        answer = self._run([*chart, "--dry-run=client", "--output", "json", "--values", "-"], values)
+        return str(json.loads(answer)["info"]["notes"])
+
+    def _run(self, arguments: Sequence[str], values: Values | None) -> str:
+        answer = subprocess.run(
+            [str(self.program), *arguments],
+            input=yaml.safe_dump(dict(values or {})),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if answer.returncode:
+            raise HelmError(answer.stderr + answer.stdout)
+        return answer.stdout

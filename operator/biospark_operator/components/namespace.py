@@ -1,0 +1,99 @@
+"""The namespace of an environment, its quota, and the limits that make pods without resources admissible.
+
+The quota counts limits, so "2 CPU" is what all pods together can use at most, whatever they request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.api.v1alpha1.quantities import parse_quantity
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.components.manifests import namespaced
+from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.errors import RejectedError
+
+NAME = "namespace"
+#: What a container gets that says nothing of its own: a quota on limits admits none without.
+DEFAULT_LIMITS = {"cpu": "500m", "memory": "512Mi"}
+DEFAULT_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
+
+
+def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
+    """Return the component; `operator_namespace` is never taken for an environment."""
+
+    async def refuse(env: Environment, manifest: Manifest) -> Manifest:
+        if refusal := refused(env.spec.namespace.name, operator_namespace):
+            raise RejectedError(refusal, reason=Reason.NAMESPACE_REFUSED)
+        return manifest
+
+    return ObjectsComponent(
+        name=NAME, condition=ConditionType.NAMESPACE_READY, cluster=cluster, build=build, fill=refuse, tell=tell
+    )
+
+
+def build(env: Environment) -> Sequence[Manifest]:
+    """Return the Namespace, its ResourceQuota and its LimitRange."""
+    return [_namespace(env), _quota(env), _limits(env)]
+
+
+def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:
+    """Report the name of the namespace."""
+    return {"namespace": env.spec.namespace.name}
+
+
+def refused(name: str, operator_namespace: str) -> str | None:
+    """Say why a namespace can't be an environment's. The CRD refuses some of them, `IfUnowned` would adopt all."""
+    if name == operator_namespace:
+        owner = "the operator itself"
+    elif name == "default" or name.startswith("kube-"):
+        owner = "Kubernetes"
+    else:
+        return None
+    return f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"
+
+
+def _namespace(env: Environment) -> Manifest:
+    wanted = env.spec.namespace
+    labels = {**wanted.labels, **_pod_security(wanted.pod_security.lower())}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.name, "labels": labels}}
+
+
+def _pod_security(level: str) -> dict[str, str]:
+    domain = "pod-security.kubernetes.io"
+    return {
+        label: value
+        for mode in ("enforce", "audit", "warn")
+        for label, value in ((f"{domain}/{mode}", level), (f"{domain}/{mode}-version", "latest"))
+    }
+
+
+def _quota(env: Environment) -> Manifest:
+    quota = env.spec.namespace.quota
+    hard = {
+        "limits.cpu": quota.cpu,
+        "limits.memory": quota.memory,
+        "pods": str(quota.pods),
+        "requests.storage": quota.storage,
+    }
+    return namespaced(env, "v1", "ResourceQuota", "biospark-quota", spec={"hard": hard})
+
+
+def _limits(env: Environment) -> Manifest:
+    quota = env.spec.namespace.quota
+    room = {"cpu": quota.cpu, "memory": quota.memory}
+    container = {
+        "type": "Container",
+        "default": _at_most(room, DEFAULT_LIMITS),
+        "defaultRequest": _at_most(room, DEFAULT_REQUESTS),
+    }
+    return namespaced(env, "v1", "LimitRange", "biospark-limits", spec={"limits": [container]})
+
+
+def _at_most(room: Mapping[str, str], amounts: Mapping[str, str]) -> dict[str, str]:
+    """Lower the defaults to what a small quota has room for at all."""
+    return {key: min(amount, room[key], key=parse_quantity) for key, amount in amounts.items()}

@@ -1,0 +1,132 @@
+"""What the administrator of the operator says about the cluster, once for all environments.
+
+The runtime reads it as the section `platform` of the operator's settings and hands it to `catalog`. Names are
+in camelCase in the file, and an unknown name is an error, as in the resource. The reference page of the
+settings is generated from these models.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, IPvAnyNetwork, model_validator
+
+from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
+from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.v1alpha1.formats import DnsLabel, Labels, Port
+from biospark_operator.api.v1alpha1.model import Model
+from biospark_operator.api.v1alpha1.workload import Image
+
+Ports = Annotated[tuple[Port, ...], Unique(16, min_items=1)]
+Priority = Annotated[str, Text("write the name of a PriorityClass", max_length=253)]
+
+
+class ImagePullPolicy(StrEnum):
+    """When a node pulls an image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class PodPeer(Model):
+    """Pods of one namespace that environments talk to, or that talk to them."""
+
+    namespace: DnsLabel = Field(description="Namespace of the pods.")
+    pod_labels: Labels = Field(
+        default_factory=dict, description="Labels that the pods have. Default: all pods of the namespace."
+    )
+
+
+class ServerPeer(Model):
+    """A server that environments connect to: pods of a namespace, or a range of addresses."""
+
+    namespace: DnsLabel | None = Field(None, description="Namespace of the server's pods; excludes `cidr`.")
+    pod_labels: Labels = Field(
+        default_factory=dict,
+        description="Labels that the server's pods have, beside `namespace`. Default: all pods of the namespace.",
+    )
+    cidr: IPvAnyNetwork | None = Field(
+        None,
+        description="Address or range of a server outside the pod network, such as `10.20.0.5` or `10.20.0.0/16`; "
+        "excludes `namespace`.",
+    )
+    ports: Ports = Field(description="TCP ports of the server, as its pods or its address have them.")
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.namespace is None) == (self.cidr is None):
+            raise refused("write either namespace or cidr")
+        if self.cidr is not None and self.pod_labels:
+            raise refused("write podLabels only together with namespace")
+        return self
+
+
+def _servers(port: int) -> tuple[ServerPeer, ...]:
+    return (ServerPeer(namespace="biospark-platform", ports=(port,)),)
+
+
+class NetworkPeers(Model):
+    """Whom the network policies of every environment let through."""
+
+    gateway: PodPeer = Field(
+        default_factory=lambda: PodPeer(namespace="kong"),
+        description="The gateway; its pods may connect to the API. Default: namespace `kong`.",
+    )
+    prometheus: PodPeer = Field(
+        default_factory=lambda: PodPeer(namespace="monitoring"),
+        description="Prometheus; its pods may connect to the metrics port. Default: namespace `monitoring`.",
+    )
+    dns: PodPeer = Field(
+        default_factory=lambda: PodPeer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"}),
+        description="The DNS server of the cluster. Default: namespace `kube-system`, label `k8s-app: kube-dns`.",
+    )
+    dns_addresses: tuple[IPvAnyNetwork, ...] = Field(
+        (),
+        description="Addresses of DNS servers that are not pods of the pod network: a node-local cache, such as "
+        "`169.254.20.10`, or a server on the host network. Default: none.",
+    )
+    dns_ports: Ports = Field(
+        (53,),
+        description="Ports of the DNS server, UDP and TCP, as its pods have them. Default 53; OpenShift has 5353.",
+    )
+    database: tuple[ServerPeer, ...] = Field(
+        default_factory=lambda: _servers(5432),
+        description="PostgreSQL servers. Default: port 5432 in namespace `biospark-platform`.",
+    )
+    vault: tuple[ServerPeer, ...] = Field(
+        default_factory=lambda: _servers(8200),
+        description="Vault servers. Default: port 8200 in namespace `biospark-platform`.",
+    )
+
+
+class Platform(Model):
+    """The cluster as the operator has to know it."""
+
+    api_image: Image | None = Field(
+        None, description="Image of the API for environments without `spec.api.image`. Default: none."
+    )
+    image_pull_policy: ImagePullPolicy = Field(
+        ImagePullPolicy.IF_NOT_PRESENT, description="When nodes pull the image of the API. Default IfNotPresent."
+    )
+    priority_class_name: Priority | None = Field(
+        None, description="PriorityClass of the API's pods. Default: that of the cluster."
+    )
+    drain_seconds: int = Field(
+        5,
+        ge=0,
+        le=300,
+        description="Seconds that a stopping replica goes on accepting requests, until no proxy sends it new ones. "
+        "Default 5.",
+    )
+    shutdown_seconds: int = Field(
+        20, ge=1, le=600, description="Seconds that open requests of a stopping replica get after that. Default 20."
+    )
+    network: NetworkPeers = Field(
+        default_factory=NetworkPeers, description="Whom the network policies of every environment let through."
+    )
+
+    def defaults(self) -> PlatformDefaults:
+        """Return what an environment takes from here where its spec says nothing."""
+        return PlatformDefaults(api_image=self.api_image)

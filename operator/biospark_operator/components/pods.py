@@ -1,0 +1,112 @@
+"""What a pod of the API looks like: its container, settings, probes and rights. Pure; used by `workload`.
+
+It fits the Pod Security level Restricted, whatever level the namespace enforces.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+from biospark_operator.api.v1alpha1.spec import Profile
+from biospark_operator.components import ownership
+from biospark_operator.components.manifests import API, API_LABELS, API_PORT, METRICS_PORT
+from biospark_operator.components.platform import Platform
+from biospark_operator.engine.component import Environment
+
+CONTAINER = "api"
+#: The user of the image, which has no name on any node.
+USER_ID = 10001
+LOG_LEVELS = MappingProxyType({Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"})
+#: Seconds between the end of the API's own shutdown and the kill.
+MARGIN = 5
+
+
+def pod_template(env: Environment, platform: Platform, component: str) -> dict[str, Any]:
+    """Return the template of the Deployment; `component` is the name of the component it belongs to."""
+    spec = {
+        "serviceAccountName": API,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": platform.drain_seconds + platform.shutdown_seconds + MARGIN,
+        "securityContext": _pod_security_context(),
+        "containers": [_container(env, platform)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+    }
+    if platform.priority_class_name:
+        spec["priorityClassName"] = platform.priority_class_name
+    if env.spec.api.spread:
+        spec["topologySpreadConstraints"] = [_spread()]
+    return {"metadata": {"labels": {**ownership.labels(env, component), **API_LABELS}}, "spec": spec}
+
+
+def _container(env: Environment, platform: Platform) -> dict[str, Any]:
+    resources = env.spec.api.resources
+    return {
+        "name": CONTAINER,
+        # Empty where none is set: `workload` says so instead of applying it.
+        "image": env.spec.api.image or "",
+        "imagePullPolicy": platform.image_pull_policy.value,
+        "env": [{"name": f"BIOSPARK_{name}", "value": value} for name, value in _settings(env, platform).items()],
+        "ports": [
+            {"name": "http", "containerPort": API_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
+        ],
+        # Alive and started are the same question: does the process answer? Started allows for 60 s of start.
+        "startupProbe": _probe("/healthz", period=1, failures=60),
+        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "readinessProbe": _probe("/readyz", period=5, failures=2),
+        "resources": {"requests": dict(resources.requests), "limits": dict(resources.limits)},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a path in the container
+    }
+
+
+def _settings(env: Environment, platform: Platform) -> dict[str, str]:
+    """Return the settings of the API, without their prefix."""
+    public = {"PUBLIC_URL": f"https://{env.spec.host}"} if env.spec.host else {}
+    return {
+        "ENVIRONMENT": env.name,
+        **public,
+        "HOST": "0.0.0.0",  # noqa: S104 - the pod's own address is not known beforehand
+        "PORT": str(API_PORT),
+        "METRICS_PORT": str(METRICS_PORT),
+        "LOG_LEVEL": LOG_LEVELS[env.spec.profile],
+        # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
+        "DRAIN_SECONDS": str(platform.drain_seconds),
+        "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),
+    }
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "failureThreshold": failures,
+        "timeoutSeconds": 3,
+    }
+
+
+def _pod_security_context() -> dict[str, Any]:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "runAsGroup": USER_ID,
+        "fsGroup": USER_ID,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _spread() -> dict[str, Any]:
+    """Return the wish for different nodes: a wish, since a cluster with too few nodes should still run all."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": API_LABELS},
+        "matchLabelKeys": ["pod-template-hash"],
+    }

@@ -1,0 +1,82 @@
+"""The image pull secret: a copy of one Secret of the operator's namespace, followed when that changes.
+
+The source is read in the operator's own namespace alone, so nobody gets at foreign Secrets by naming them in an
+environment. What is copied is checked first: a node would only say that it can't pull.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+
+from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components import namespace
+from biospark_operator.components.manifests import PULL_SECRET, namespaced
+from biospark_operator.components.objects import Cluster, ObjectsComponent
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.errors import RejectedError
+
+NAME = "registry"
+TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
+
+
+def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
+    """Return the component, which copies from `operator_namespace`."""
+
+    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+        source = ObjectRef("v1", "Secret", operator_namespace, env.spec.registry.pull_secret_name or "")
+        return {**manifest, "data": {KEY: credentials(source, await cluster.get(source))}}
+
+    return ObjectsComponent(
+        name=NAME,
+        condition=ConditionType.REGISTRY_READY,
+        cluster=cluster,
+        build=build,
+        requires=frozenset({namespace.NAME}),
+        when=lambda env: env.spec.registry.pull_secret_name is not None,
+        fill=fill,
+    )
+
+
+def build(env: Environment) -> Sequence[Manifest]:
+    """Return the Secret without its data, which are no part of the environment."""
+    return [namespaced(env, "v1", "Secret", PULL_SECRET, type=TYPE)]
+
+
+def credentials(source: ObjectRef, secret: Manifest | None) -> str:
+    """Return the credentials as the Secret has them, in base64. Raises `RejectedError` where they can't be used."""
+    if secret is None:
+        raise RejectedError(
+            f"{source.short} does not exist; create it with kubectl create secret docker-registry {source.name} "
+            f"-n {source.namespace}, or correct spec.registry.pullSecretRef",
+            reason=Reason.PULL_SECRET_NOT_FOUND,
+        )
+    if secret.get("type") != TYPE:
+        raise _invalid(source, f"has not the type {TYPE}")
+    encoded: str | None = (secret.get("data") or {}).get(KEY)
+    if not encoded:
+        raise _invalid(source, f"has no key {KEY}")
+    if not _has_registries(encoded):
+        raise _invalid(source, f"has no credentials for any registry below auths in its key {KEY}")
+    return encoded
+
+
+def _invalid(source: ObjectRef, fault: str) -> RejectedError:
+    return RejectedError(
+        f"{source.short} (spec.registry.pullSecretRef) {fault}; create it anew with "
+        f"kubectl create secret docker-registry {source.name} -n {source.namespace}",
+        reason=Reason.PULL_SECRET_INVALID,
+    )
+
+
+def _has_registries(encoded: str) -> bool:
+    try:
+        config = json.loads(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        return False
+    auths = config.get("auths") if isinstance(config, dict) else None
+    return isinstance(auths, dict) and bool(auths)

@@ -1,0 +1,139 @@
+"""The API service: Deployment, Service, and where asked for an autoscaler and a disruption budget.
+
+Settings of the API are plain environment variables of the pods, so changing one rolls the pods by itself. How
+far a rollout is, and what stands in its way, is said by `rollout`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.workload import Autoscaling
+from biospark_operator.clients.kubernetes import FIELD_MANAGER
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components import access, network, registry, rollout
+from biospark_operator.components.manifests import API, API_LABELS, namespaced
+from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
+from biospark_operator.components.platform import Platform
+from biospark_operator.components.pods import pod_template
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.errors import RejectedError
+
+NAME = "workload"
+#: Seconds without progress after which a rollout needs a human.
+PROGRESS_DEADLINE = 300
+
+
+def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
+    """Return the component."""
+
+    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+        if manifest["kind"] != "Deployment":
+            return manifest
+        if env.spec.api.image is None:
+            raise RejectedError(
+                "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings",
+                reason=Reason.PLATFORM_SETTING_MISSING,
+            )
+        if env.spec.api.autoscaling is None:
+            return manifest
+        replicas = replicas_until_scaled(env, await cluster.get(ObjectRef.of(manifest)))
+        return manifest if replicas is None else with_replicas(manifest, replicas)
+
+    return ObjectsComponent(
+        name=NAME,
+        condition=ConditionType.WORKLOAD_READY,
+        cluster=cluster,
+        build=lambda env: build(env, platform),
+        requires=frozenset({access.NAME, network.NAME, registry.NAME}),
+        fill=fill,
+        evidence=lambda env: rollout.evidence(cluster, env),
+        assess=rollout.assess,
+        tell=tell,
+    )
+
+
+def build(env: Environment, platform: Platform) -> Sequence[Manifest]:
+    """Return the objects; the Deployment says its number of replicas only where nothing else decides it."""
+    api = env.spec.api
+    deployment = _deployment(env, platform)
+    manifests = [_service(env), deployment if api.autoscaling else with_replicas(deployment, api.replicas)]
+    if api.autoscaling:
+        manifests.append(_autoscaler(env, api.autoscaling))
+    if api.pod_disruption_budget:
+        manifests.append(_disruption_budget(env))
+    return manifests
+
+
+def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:
+    """Report where the API answers."""
+    public = {"public": f"https://{env.spec.host}"} if env.spec.host else {}
+    return {"endpoints": {**public, "internal": f"http://{API}.{env.spec.namespace.name}.svc"}}
+
+
+def replicas_until_scaled(env: Environment, live: Manifest | None) -> int | None:
+    """Return the replicas to apply beside an autoscaler, or None once it decides them.
+
+    A field that we applied and leave out falls back to its default: turning autoscaling on would take a
+    Deployment down to one replica. So the field stays ours, at its value, until the autoscaler first writes it.
+    """
+    if live is None:
+        return env.spec.api.replicas
+    applied = [entry for entry in live["metadata"].get("managedFields") or () if _is_our_apply(entry)]
+    ours = any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in applied)
+    replicas: int | None = live["spec"].get("replicas") if ours else None
+    return replicas
+
+
+def with_replicas(deployment: Manifest, replicas: int) -> Manifest:
+    """Return the Deployment with a number of replicas."""
+    return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
+
+
+def _is_our_apply(entry: Mapping[str, Any]) -> bool:
+    return (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
+
+
+def _deployment(env: Environment, platform: Platform) -> Manifest:
+    spec = {
+        "selector": {"matchLabels": API_LABELS},
+        # The new replica has to be ready before an old one goes: the quota of every profile has room for it.
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "minReadySeconds": 3,
+        "progressDeadlineSeconds": PROGRESS_DEADLINE,
+        "revisionHistoryLimit": 3,
+        "template": pod_template(env, platform, NAME),
+    }
+    return namespaced(env, "apps/v1", "Deployment", API, spec=spec)
+
+
+def _service(env: Environment) -> Manifest:
+    ports = [
+        {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"},
+        {"name": "metrics", "port": 9090, "targetPort": "metrics", "protocol": "TCP"},
+    ]
+    return namespaced(env, "v1", "Service", API, spec={"selector": API_LABELS, "ports": ports})
+
+
+def _autoscaler(env: Environment, wanted: Autoscaling) -> Manifest:
+    target = {"type": "Utilization", "averageUtilization": wanted.target_cpu_percent}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": API},
+        "minReplicas": wanted.min_replicas,
+        "maxReplicas": wanted.max_replicas,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+    }
+    return namespaced(env, "autoscaling/v2", "HorizontalPodAutoscaler", API, spec=spec)
+
+
+def _disruption_budget(env: Environment) -> Manifest:
+    # Pods that don't work anyway must not keep a node from being drained.
+    spec = {
+        "selector": {"matchLabels": API_LABELS},
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return namespaced(env, "policy/v1", "PodDisruptionBudget", API, spec=spec)

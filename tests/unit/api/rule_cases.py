@@ -166,6 +166,7 @@ RULES = [
     ),
     case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.1/8"), good=egress(cidr="10.0.0.1/32")),
     case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.1"), good=egress(cidr="2001:db8::/32")),
+    case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.0/255.0.0.0"), good=egress(cidr="0.0.0.0/0")),
     case(
         "network.egress[0].except",
         EXCEPT_HINT,

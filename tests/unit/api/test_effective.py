@@ -13,7 +13,7 @@ from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec, Platfor
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.spec import Profile
-from tests.unit.api.rule_cases import environment, server, vault
+from tests.unit.api.rule_cases import FORMATS, RULES, RuleCase, environment, server, vault
 
 PLATFORM = PlatformDefaults.model_validate(
     {
@@ -73,6 +73,14 @@ def test_the_quota_has_room_for_a_rollout(profile: Profile, resource: str) -> No
     defaults = PROFILES[profile]
     needed = parse_quantity(defaults.resources.limits[resource]) * (defaults.replicas + 1)
     assert needed <= parse_quantity(getattr(defaults.quota, resource))
+
+
+@pytest.mark.parametrize("rule", RULES + FORMATS, ids=str)
+def test_every_valid_environment_has_an_effective_spec(rule: RuleCase) -> None:
+    parsed = parse_environment(rule.good)
+    written = effective(parsed, PLATFORM).model_dump(by_alias=True, mode="json", exclude_none=True)
+    assert {"profile", "namespace", "api", "qualityGates"} <= written.keys()
+    assert written["profile"] == parsed.spec.profile
 
 
 def test_names_derive_from_the_name_of_the_environment() -> None:

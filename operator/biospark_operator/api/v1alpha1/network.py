@@ -1,5 +1,6 @@
 """`spec.network` and `spec.mesh`: who may talk to the environment, and to whom it may talk."""
 
+import re
 from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated, ClassVar
@@ -49,11 +50,12 @@ class IngressSource(Model):
 
 
 def _is_range(text: str) -> bool:
+    """As CEL sees it: Python would also take a bare address, a netmask, and leading zeros."""
     try:
         ip_network(text)
     except ValueError:
         return False
-    return "/" in text
+    return re.fullmatch("[^/%]+/(0|[1-9][0-9]*)", text) is not None
 
 
 def _inside(inner: str, outer: str) -> bool:

@@ -39,7 +39,6 @@ class Reason(StrEnum):
         "`spec.suspend` is true: nothing is done.",
         "Set `spec.suspend` to false to go on.",
     )
-    RESUMED = ("Resumed", "The environment is not suspended.", "Nothing.")
     DELETING = (
         "Deleting",
         "The environment is being deleted.",

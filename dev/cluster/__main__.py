@@ -1,10 +1,11 @@
-"""Command line of the local cluster: ``python -m dev.cluster up|down|status|kubeconfig``."""
+"""Command line of the local cluster: ``python -m dev.cluster up|down|status|kubeconfig|images|load-image``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from dev.cluster import Cluster, ClusterError, Size
 from dev.cluster.size import missing_for_node
@@ -26,17 +27,23 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(required=True, metavar="command")
     up = commands.add_parser("up", help="start the cluster, or what is missing of it")
     up.add_argument("--size", type=Size, choices=list(Size), help="default: node where possible")
+    up.add_argument("--yes-really", action="store_true", help="with CLUSTER=current: accept any context")
     up.set_defaults(run=_up)
     commands.add_parser("down", help="stop it and remove every trace").set_defaults(run=_down)
     commands.add_parser("status", help="what runs").set_defaults(run=_status)
     commands.add_parser("kubeconfig", help="print the path of the admin's kubeconfig").set_defaults(run=_kubeconfig)
+    images = commands.add_parser("images", help="build this project's images and load them, print their references")
+    images.set_defaults(run=_images)
+    load = commands.add_parser("load-image", help="load archives of images as `docker save` writes them")
+    load.add_argument("archive", type=Path, nargs="+")
+    load.set_defaults(run=_load_image)
     return root
 
 
 def _up(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     size = arguments.size or _default_size()
-    cluster = Cluster.for_instance()
+    cluster = Cluster.for_instance(really=arguments.yes_really)
     cluster.up(size, report=_say)
     _say(f"Ready after {time.monotonic() - begin:.1f} s. export KUBECONFIG={cluster.kubeconfig}")
 
@@ -56,6 +63,17 @@ def _status(_: argparse.Namespace) -> int:
 
 def _kubeconfig(_: argparse.Namespace) -> None:
     _say(str(Cluster.for_instance().kubeconfig))
+
+
+def _images(_: argparse.Namespace) -> None:
+    built = Cluster.for_instance().build_project_images(report=lambda text: print(text, file=sys.stderr, flush=True))
+    for reference in built.values():
+        _say(reference)
+
+
+def _load_image(arguments: argparse.Namespace) -> None:
+    for archive in arguments.archive:
+        Cluster.for_instance().load_image(archive)
 
 
 def _default_size() -> Size:

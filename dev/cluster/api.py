@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from dev.cluster.instance import ClusterError
 
@@ -39,9 +40,9 @@ class Api:
     """Requests to one API server with the credentials of a kubeconfig that embeds them."""
 
     def __init__(self, kubeconfig: Path, seconds: float = 30) -> None:
-        config = json.loads(kubeconfig.read_text())
-        self.server = str(config["clusters"][0]["cluster"]["server"])
-        self._http = httpx.Client(base_url=self.server, verify=_tls(config), timeout=seconds, trust_env=False)
+        config = yaml.safe_load(kubeconfig.read_text())
+        server = str(config["clusters"][0]["cluster"]["server"])
+        self._http = httpx.Client(base_url=server, verify=_tls(config), timeout=seconds, trust_env=False)
 
     def __enter__(self) -> Api:
         return self
@@ -62,6 +63,11 @@ class Api:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return _checked(answer, f"GET {path}").json()
+
+    def items(self, path: str) -> list[Any]:
+        """The objects of the list at `path`, none when the API server does not know it."""
+        found = self.get(path)
+        return [] if found is None else list(found["items"])
 
     def delete(self, path: str, **parameters: str) -> None:
         """Delete the object or collection at `path`; nothing there is fine."""

@@ -16,10 +16,12 @@ from typing import Any
 import yaml
 
 from dev.cluster import programs
-from dev.cluster.api import Api
+from dev.cluster.api import Api, has_condition
 from dev.cluster.instance import locked
 
 Definition = dict[str, Any]
+PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+ANNOTATION = "biospark.ai/dev-cluster-pins"
 
 
 class _Loader(yaml.CSafeLoader):
@@ -89,21 +91,38 @@ def prepared(definition: Definition) -> Definition:
 
 
 def apply(api: Api, definitions: Path) -> None:
-    """Apply all definitions and wait until the API server serves them."""
+    """Apply the definitions, unless the API server has exactly these, and wait until it serves them."""
+    present = {item["metadata"]["name"]: item["metadata"] for item in api.items(PATH)}
+    version = definitions.stem
+    manifests = [marked(manifest, version) for manifest in json.loads(definitions.read_text())]
+    changed = [one for one in manifests if _version_of(present.get(one["metadata"]["name"])) != version]
+    _apply(api, changed)
+
+
+def apply_missing(api: Api, definitions: Path) -> None:
+    """Apply the definitions that the API server does not have in any version, and wait until it serves them."""
+    present = {item["metadata"]["name"] for item in api.items(PATH)}
     manifests = json.loads(definitions.read_text())
+    _apply(api, [manifest for manifest in manifests if manifest["metadata"]["name"] not in present])
+
+
+def marked(definition: Definition, version: str) -> Definition:
+    """The definition with a note of the pins it came from."""
+    metadata = definition["metadata"]
+    annotations = {**metadata.get("annotations", {}), ANNOTATION: version}
+    return {**definition, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _apply(api: Api, manifests: list[Definition]) -> None:
+    """Apply definitions; the server works on all of them while we wait for one after the other."""
     api.apply_all(manifests)
-    wanted = {manifest["metadata"]["name"] for manifest in manifests}
-
-    def served(seen: Any) -> bool:
-        return wanted <= {item["metadata"]["name"] for item in seen["items"] if _established(item)}
-
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    api.await_object(path, served, 60, "serving the custom resource definitions")
+    for manifest in manifests:
+        name = manifest["metadata"]["name"]
+        api.await_object(f"{PATH}/{name}", has_condition("Established"), 60, f"serving {name}")
 
 
-def _established(definition: Definition) -> bool:
-    conditions = definition.get("status", {}).get("conditions") or []
-    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+def _version_of(metadata: Any) -> str | None:
+    return None if metadata is None else metadata.get("annotations", {}).get(ANNOTATION)
 
 
 def _without_descriptions(node: Any) -> Any:

@@ -143,6 +143,11 @@ def directory_of(name: str) -> Path:
     return directory
 
 
+def unnumbered(name: str) -> Instance:
+    """The instance without its addresses and ports: enough to stop it, even when its file is damaged."""
+    return Instance(name, directory_of(name), 0, Ports(0, 0, 0))
+
+
 def load(name: str) -> Instance | None:
     """The instance as it was created, or None when there is none."""
     directory = directory_of(name)

@@ -1,7 +1,7 @@
 """The provider that makes a cluster on this machine out of built programs; the default one.
 
-It knows the order of the parts: programs, control plane, node; and the way down in the opposite order until
-nothing is left. `Cluster` in the package calls it.
+It knows the order of the parts: programs, sandbox of the node, control plane, node; and the way down in the
+opposite order until nothing is left. `Cluster` calls it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from dev.cluster import controlplane, node, programs
+from dev.cluster import controlplane, images, node, programs
 from dev.cluster import instance as instances
+from dev.cluster.images import Recipe
 from dev.cluster.instance import ClusterError, Instance
 from dev.cluster.process import Components
-from dev.cluster.size import Size
-
-Report = Callable[[str], None]
+from dev.cluster.provider import Report
+from dev.cluster.size import Size, missing_for_node
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,16 +27,19 @@ class LocalProvider:
     name: str
 
     def up(self, size: Size, report: Report) -> None:
-        """Start what does not run. Works again after any component was killed and after a reboot."""
+        """Start what does not run. Works again after any component was killed and after a reboot.
+
+        A cluster that has a node keeps it when only a control plane is asked for.
+        """
         if sys.platform != "linux":
             raise ClusterError("the local cluster runs on Linux; elsewhere use CLUSTER=kind or CLUSTER=current")
-        wanted = programs.CONTROL_PLANE + (programs.NODE if size is Size.NODE else ())
-        programs.ensure(wanted, report)
         directory = instances.directory_of(self.name)
+        with_node = size is Size.NODE or node.exists(_components(directory))
+        if with_node and (missing := missing_for_node()):
+            raise ClusterError(f"{missing}. `--size control-plane` does without")
+        programs.ensure(programs.CONTROL_PLANE + (programs.NODE if with_node else ()), report)
         with instances.locked(directory):
-            instance = instances.load_or_create(self.name)
-            components = Components(instance.records, instance.logs)
-            with_node = size is Size.NODE or node.exists(components)
+            instance, components = instances.load_or_create(self.name), _components(directory)
             if with_node:
                 node.prepare(instance, components, report)
             instance = controlplane.start(instance, components, with_node, report)
@@ -45,25 +47,38 @@ class LocalProvider:
                 node.start(instance, components, report)
 
     def down(self, report: Report) -> None:
-        """Stop everything and leave nothing behind but the cache of built programs."""
+        """Stop everything and leave nothing behind but the cache."""
         directory = instances.directory_of(self.name)
         if not directory.exists():
             report(f"There is no cluster {self.name!r}")
             return
         with instances.locked(directory):
-            components = Components(directory / "run", directory / "logs")
-            if (instance := instances.load(self.name)) is not None:
-                node.stop(instance, components)
+            components = _components(directory)
+            node.stop(instances.unnumbered(self.name), components)
             controlplane.stop(components)
             shutil.rmtree(directory)
         report(f"Cluster {self.name!r} is gone")
 
     def status(self) -> dict[str, str]:
         """What each component that was started does: ``running (pid)`` or ``stopped``."""
-        directory = instances.directory_of(self.name)
-        components = Components(directory / "run", directory / "logs")
+        components = _components(instances.directory_of(self.name))
         pids = {name: components.pid(name) for name in components.names()}
         return {name: f"running ({pid})" if pid else "stopped" for name, pid in pids.items()}
+
+    def build(self, recipe: Recipe, report: Report) -> str:
+        """Build an image and import it into the node, under its content's tag and under the recipe's."""
+        instance = self.instance
+        reference = images.build(recipe, report)
+        images.load(instance, reference, recipe.tag)
+        return reference
+
+    def load_archive(self, archive: Path) -> None:
+        """Import an archive as `docker save` writes it."""
+        images.load_archive(self.instance, archive)
+
+    def tag(self, reference: str, tag: str) -> None:
+        """Give an image on the node a further name."""
+        images.tag(self.instance, reference, tag)
 
     @property
     def kubeconfig(self) -> Path:
@@ -72,8 +87,14 @@ class LocalProvider:
 
     @property
     def host_address(self) -> str:
-        """Address of this machine that pods reach: loopback when there is no node."""
-        return self.instance.host_address
+        """This machine's end of the link to the node; loopback when there is no node."""
+        components = _components(instances.directory_of(self.name))
+        return self.instance.host_address if node.exists(components) else "127.0.0.1"
+
+    @property
+    def node_address(self) -> str:
+        """The node's end of the link."""
+        return self.instance.node_address
 
     @property
     def instance(self) -> Instance:
@@ -82,3 +103,7 @@ class LocalProvider:
         if instance is None:
             raise ClusterError(f"there is no cluster {self.name!r}: start it with `make cluster-up`")
         return instance
+
+
+def _components(directory: Path) -> Components:
+    return Components(directory / "run", directory / "logs")

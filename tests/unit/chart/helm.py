@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,11 +50,19 @@ class Helm:
         """Return what strict linting says. Raises `HelmError` where it finds a fault."""
         return self._run(["lint", "--strict", str(CHART), "--kube-version", KUBERNETES, "--values", "-"], values)
 
-    def notes(self, values: Values | None = None) -> str:
-        """Return the text that a user reads after an installation."""
-        chart = ["install", "biospark-operator", str(CHART), "--namespace", "biospark-system"]
-        answer = self._run([*chart, "--dry-run=client", "--output", "json", "--values", "-"], values)
-        return str(json.loads(answer)["info"]["notes"])
+    def notes(self, folder: Path, values: Values | None = None) -> str:
+        """Return the text that a user reads after an installation, rendered in a copy of the chart in `folder`.
+
+        `helm template` leaves it out and `helm install --dry-run` wants a cluster: the copy has it as a manifest.
+        """
+        copy = folder / CHART.name
+        shutil.copytree(CHART, copy)
+        text = (copy / "templates" / "NOTES.txt").read_text()
+        (copy / "templates" / "_notes.tpl").write_text(f'{{{{ define "notes" }}}}{text}{{{{ end }}}}')
+        (copy / "templates" / "notes.yaml").write_text('notes: {{ include "notes" . | toJson }}')
+        chart = ["template", "biospark-operator", str(copy), "--namespace", "biospark-system"]
+        only = ["--kube-version", KUBERNETES, "--show-only", "templates/notes.yaml", "--values", "-"]
+        return str(yaml.safe_load(self._run([*chart, *only], values))["notes"])
 
     def _run(self, arguments: Sequence[str], values: Values | None) -> str:
         answer = subprocess.run(
@@ -62,6 +71,7 @@ class Helm:
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, "KUBECONFIG": os.devnull},  # no test may reach a cluster
         )
         if answer.returncode:
             raise HelmError(answer.stderr + answer.stdout)

@@ -35,7 +35,7 @@ SETS: dict[str, dict[str, Any]] = {
         },
         "imagePullSecrets": [{"name": "registry"}],
         "platform": {"apiImage": "registry.example.com/biospark/biospark-api:0.2.0"},
-        "logLevel": "debug",
+        "logLevel": "DEBUG",
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}],
         "serviceAccount": {"annotations": {"example.com/role": "operator"}},
         "priorityClassName": "system-cluster-critical",

@@ -1,0 +1,130 @@
+"""Rights: none too many, none without a reason, and all that the operator needs to grant."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+import yaml
+
+from biospark_operator.components.access import GRANTED_RULES
+from biospark_operator.runtime import handlers
+from biospark_operator.runtime.leader import LeaseElection
+from tests.unit.chart.helm import CHART, Helm, Manifest
+
+NAME = "biospark-operator"
+GRANTS = "biospark-operator-grants"
+KINDS = {"ClusterRole", "Role"}
+
+
+def _kind(selector: str) -> tuple[str, str]:
+    """`deployments.v1.apps` as (group, resource)."""
+    resource, _, rest = selector.partition(".")
+    return rest.partition(".")[2], resource
+
+
+#: The kinds that environments are made of in Kubernetes, as (group, resource).
+CHILDREN = {_kind(selector) for selector in handlers.CHILDREN}
+
+Right = tuple[str, str, str]
+
+
+def rights(rules: Sequence[Mapping[str, Any]]) -> set[Right]:
+    """Rules taken apart into (group, resource, verb)."""
+    return {right for rule in rules for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
+
+
+@pytest.fixture(scope="module")
+def roles(helm: Helm) -> Sequence[Manifest]:
+    return [manifest for manifest in helm.manifests() if manifest["kind"] in KINDS]
+
+
+@pytest.fixture(scope="module")
+def operators(roles: Sequence[Manifest]) -> Mapping[str, set[Right]]:
+    """The rights of the operator in the whole cluster, by role."""
+    cluster = [role for role in roles if role["kind"] == "ClusterRole"]
+    return {role["metadata"]["name"]: rights(role["rules"]) for role in cluster}
+
+
+def test_no_right_is_a_wildcard_or_leads_to_more_rights(roles: Sequence[Manifest]) -> None:
+    for role in roles:
+        parts = set(itertools.chain.from_iterable(rights(role["rules"])))
+        assert parts.isdisjoint({"*", "escalate", "bind", "impersonate"}), role["metadata"]["name"]
+
+
+def test_the_operator_can_do_everything_to_children_and_nothing_beyond(operators: Mapping[str, set[Right]]) -> None:
+    verbs = {"get", "list", "watch", "create", "patch", "delete"}
+    written = {right for right in operators[NAME] if right[2] == "delete"}
+    assert {(group, resource) for group, resource, _ in written} == CHILDREN
+    for group, resource in CHILDREN:
+        assert {verb for *kind, verb in operators[NAME] if tuple(kind) == (group, resource)} == verbs
+
+
+def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environments(
+    operators: Mapping[str, set[Right]],
+) -> None:
+    found = {(resource, verb) for group, resource, verb in operators[NAME] if group == "biospark.ai"}
+    environments = {("biosparkenvironments", verb) for verb in ("get", "list", "watch", "patch")}
+    status = {("biosparkenvironments/status", verb) for verb in ("get", "patch")}
+    assert found == environments | status | {("biosparkenvironments/finalizers", "update")}
+
+
+def test_the_grants_are_exactly_what_the_roles_in_environments_contain(
+    operators: Mapping[str, set[Right]],
+) -> None:
+    assert operators[GRANTS] == rights(GRANTED_RULES)
+
+
+def test_the_lease_is_the_only_one_that_can_be_changed(roles: Sequence[Manifest]) -> None:
+    (own,) = (role for role in roles if role["kind"] == "Role")
+    assert own["metadata"]["namespace"] == "biospark-system"
+    leases = [rule for rule in own["rules"] if "leases" in rule["resources"]]
+    assert [(rule["verbs"], rule.get("resourceNames")) for rule in leases] == [
+        (["create"], None),
+        (["get", "update", "patch"], [LeaseElection.name]),
+    ]
+    assert [rule["verbs"] for rule in own["rules"] if "secrets" in rule["resources"]] == [["get", "list", "watch"]]
+
+
+def test_every_role_of_the_operator_is_bound_to_its_account_alone(helm: Helm) -> None:
+    bindings = [m for m in helm.manifests() if m["kind"] in {"ClusterRoleBinding", "RoleBinding"}]
+    account = {"kind": "ServiceAccount", "name": NAME, "namespace": "biospark-system"}
+    assert sorted(binding["roleRef"]["name"] for binding in bindings) == [NAME, NAME, GRANTS]
+    assert all(binding["subjects"] == [account] for binding in bindings)
+
+
+def test_the_default_roles_of_the_cluster_include_environments_only_on_request(helm: Helm) -> None:
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+
+    def aggregated(name: str, *, wanted: bool) -> set[str]:
+        role = helm.manifest("ClusterRole", name, {"rbac": {"aggregateToDefaultRoles": wanted}})
+        return {label.removeprefix(prefix) for label in role["metadata"]["labels"] if label.startswith(prefix)}
+
+    assert aggregated("biospark-environments-view", wanted=True) == {"view", "edit", "admin"}
+    assert aggregated("biospark-environments-edit", wanted=True) == {"edit", "admin"}
+    assert aggregated("biospark-environments-view", wanted=False) == set()
+    assert aggregated("biospark-environments-edit", wanted=False) == set()
+
+
+@pytest.mark.parametrize(
+    "template", ["clusterrole.yaml", "clusterrole-grants.yaml", "role.yaml", "clusterroles-aggregated.yaml"]
+)
+def test_every_verb_has_its_reason_beside_it(template: str) -> None:
+    text = (CHART / "templates" / template).read_text()
+    rules = list(rules_with_reasons(text))
+    assert len(rules) == text.count("apiGroups:")
+    for rule, reasons in rules:
+        assert set(rule["verbs"]) <= reasons, f"{rule['resources']}: say why"
+
+
+def rules_with_reasons(text: str) -> Iterator[tuple[Mapping[str, Any], set[str]]]:
+    """Each rule, and the verbs that the comments above explain: "get, list: why", up to the next such comment."""
+    reasons: set[str] = set()
+    explained: set[str] = set()
+    for block in re.findall(r"(?m)((?:^  +#.*\n)*)(^  - apiGroups:.*\n(?:^    .*\n)*)", text):
+        comment, rule = block
+        for verbs in re.findall(r"(?:# |\. )((?:[a-z]+, )*[a-z]+):", comment):
+            explained |= set(verbs.split(", "))
+        reasons, explained = (explained or reasons), set()
+        yield yaml.safe_load(rule)[0], reasons

@@ -20,6 +20,8 @@ from biospark_operator.components.image_pull import PULL_STATES, pull_obstacle
 
 #: Restarts after which a container that ends is not just unlucky.
 CRASH_LOOP_RESTARTS = 3
+#: What the scheduler adds about pods that it could evict, and did not.
+_PREEMPTION = re.compile(r"(\. no new claims to deallocate,)? preemption:.*$", re.DOTALL)
 _CONFIG_STATES = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
@@ -129,7 +131,7 @@ def _unscheduled(pod: Manifest) -> Obstacle | None:
     refusal = condition(pod, "PodScheduled", "False")
     if refusal is None or refusal.get("reason") != "Unschedulable":
         return None
-    words = str(refusal.get("message", "")).partition(" preemption:")[0].rstrip(". ")
+    words = _PREEMPTION.sub("", str(refusal.get("message", ""))).rstrip(". ")
     return Obstacle(
         Reason.UNSCHEDULABLE, f"no node can take a pod: {words}; add nodes, or lower spec.api.resources", lasting=False
     )
@@ -199,7 +201,7 @@ def _not_ready(container: Container) -> Obstacle | None:
 
 def stable(message: str, pod: Manifest | None = None) -> str:
     """Return a message of Kubernetes without what differs from try to try: pod names, ids and times."""
-    message = re.sub(r" \(pod: [^)]*\)", "", message)
+    message = re.sub(r" \(pod: .*, container: [^)]*\)", "", message)
     metadata: Mapping[str, Any] = pod["metadata"] if pod is not None else {}
     for key, word in (("uid", "<uid>"), ("name", "<pod>")):
         if metadata.get(key):

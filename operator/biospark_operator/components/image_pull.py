@@ -58,9 +58,7 @@ _BY_WORDS = (
     ),
     (
         r"x509|certificate|HTTP response to HTTPS",
-        PullFault(
-            "can't be pulled: the nodes don't trust the registry's TLS certificate, or it has none", lasting=True
-        ),
+        PullFault("can't be pulled: the nodes don't trust the registry's certificate, or it has none", lasting=True),
     ),
     (
         r"no match for platform",
@@ -68,7 +66,7 @@ _BY_WORDS = (
     ),
     (
         r"no such host|server misbehaving",
-        PullFault("can't be pulled yet: its registry's name is unknown", lasting=False),
+        PullFault("can't be pulled yet: the registry has no address", lasting=False),
     ),
     (r"toomanyrequests|429 Too Many", PullFault("can't be pulled yet: the registry limits the pulls", lasting=False)),
     (

@@ -1,0 +1,101 @@
+"""The namespace, and whether its quota and limits mean what users expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import pytest
+
+from biospark_operator.api.v1alpha1.quantities import parse_quantity
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.components import namespace, workload
+from biospark_operator.components.objects import Seen
+from biospark_operator.components.platform import Platform
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.errors import RejectedError
+from tests.fakes.environments import environment
+from tests.unit.components.fake_cluster import FakeCluster
+
+PROFILES = ["Development", "Staging", "Production"]
+
+
+def objects(env: Environment) -> Mapping[str, Manifest]:
+    """Return what is built, by kind."""
+    return {manifest["kind"]: manifest for manifest in namespace.build(env)}
+
+
+def test_the_namespace_carries_the_users_labels_and_its_security_level() -> None:
+    env = environment(namespace={"labels": {"team": "a"}, "podSecurity": "Restricted"})
+    assert objects(env)["Namespace"]["metadata"]["labels"] == {
+        "team": "a",
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/enforce-version": "latest",
+        "pod-security.kubernetes.io/audit": "restricted",
+        "pod-security.kubernetes.io/audit-version": "latest",
+        "pod-security.kubernetes.io/warn": "restricted",
+        "pod-security.kubernetes.io/warn-version": "latest",
+    }
+
+
+def test_the_quota_bounds_what_pods_can_use() -> None:
+    env = environment(namespace={"quota": {"cpu": "3", "pods": 7, "storage": "5Gi"}})
+    assert objects(env)["ResourceQuota"]["spec"]["hard"] == {
+        "limits.cpu": "3",
+        "limits.memory": "4Gi",
+        "pods": "7",
+        "requests.storage": "5Gi",
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("resource", ["cpu", "memory"])
+def test_the_quota_of_a_profile_has_room_for_a_rollout(profile: str, resource: str) -> None:
+    env = environment(profile=profile)
+    deployment = next(m for m in workload.build(env, Platform()) if m["kind"] == "Deployment")["spec"]
+    pods = Decimal(deployment["replicas"] + deployment["strategy"]["rollingUpdate"]["maxSurge"])
+    limit = deployment["template"]["spec"]["containers"][0]["resources"]["limits"][resource]
+    assert pods * parse_quantity(limit) <= parse_quantity(
+        objects(env)["ResourceQuota"]["spec"]["hard"][f"limits.{resource}"]
+    )
+
+
+def test_a_container_without_resources_gets_some() -> None:
+    (limits,) = objects(environment())["LimitRange"]["spec"]["limits"]
+    assert limits == {
+        "type": "Container",
+        "default": {"cpu": "500m", "memory": "512Mi"},
+        "defaultRequest": {"cpu": "100m", "memory": "128Mi"},
+    }
+
+
+def test_the_defaults_of_a_container_fit_a_small_quota() -> None:
+    env = environment(namespace={"quota": {"cpu": "50m", "memory": "256Mi"}})
+    (limits,) = objects(env)["LimitRange"]["spec"]["limits"]
+    assert limits["default"] == {"cpu": "50m", "memory": "256Mi"}
+    assert limits["defaultRequest"] == {"cpu": "50m", "memory": "128Mi"}
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("biospark-system", "the operator itself"), ("default", "Kubernetes"), ("kube-system", "Kubernetes")],
+)
+def test_namespaces_of_others_are_never_an_environments(name: str, owner: str) -> None:
+    assert namespace.refused(name, "biospark-system") == (
+        f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"
+    )
+
+
+async def test_the_operators_own_namespace_is_refused_before_anything_is_read() -> None:
+    cluster = FakeCluster()
+    component = namespace.component(cluster, "biospark-dev")
+    with pytest.raises(RejectedError) as raised:
+        await component.observe(environment(adoptionPolicy="IfUnowned"))
+    assert raised.value.reason == Reason.NAMESPACE_REFUSED
+    assert cluster.read == []
+
+
+def test_the_status_tells_the_name() -> None:
+    component = namespace.component(FakeCluster(), "biospark-system")
+    assert component.facts(environment(), Seen({}, {})) == {"namespace": "biospark-dev"}

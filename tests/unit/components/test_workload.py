@@ -1,0 +1,184 @@
+"""The API's Deployment and what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.components import workload
+from biospark_operator.components.objects import Seen
+from biospark_operator.components.ownership import marked
+from biospark_operator.components.platform import Platform
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.errors import RejectedError
+from tests.fakes.environments import environment
+from tests.unit.components.fake_cluster import FakeCluster
+
+AUTOSCALING = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
+
+
+def objects(env: Environment, platform: Platform | None = None) -> Mapping[str, Manifest]:
+    """Return what is built, by kind."""
+    return {manifest["kind"]: manifest for manifest in workload.build(env, platform or Platform())}
+
+
+def pod_of(env: Environment, platform: Platform | None = None) -> Mapping[str, Any]:
+    """Return the specification of the pods."""
+    spec: Mapping[str, Any] = objects(env, platform)["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def settings(env: Environment, platform: Platform | None = None) -> dict[str, str]:
+    """Return the environment variables of the API."""
+    return {item["name"]: item["value"] for item in pod_of(env, platform)["containers"][0]["env"]}
+
+
+def test_a_fixed_number_of_replicas_is_the_deployments() -> None:
+    built = objects(environment(api={"replicas": 4}))
+    assert built["Deployment"]["spec"]["replicas"] == 4
+    assert "HorizontalPodAutoscaler" not in built
+
+
+def test_beside_an_autoscaler_the_deployment_has_no_number_of_replicas() -> None:
+    built = objects(environment(api=AUTOSCALING))
+    assert "replicas" not in built["Deployment"]["spec"]
+    autoscaler = built["HorizontalPodAutoscaler"]["spec"]
+    assert (autoscaler["minReplicas"], autoscaler["maxReplicas"]) == (2, 5)
+    assert autoscaler["scaleTargetRef"]["name"] == built["Deployment"]["metadata"]["name"]
+
+
+def live_deployment(env: Environment, replicas: int, owner: str) -> Manifest:
+    """Return a Deployment whose number of replicas `owner` set."""
+    manifest = workload.with_replicas(marked(objects(env)["Deployment"], env, "workload"), replicas)
+    ours: dict[str, Any] = {"f:spec": {"f:minReadySeconds": {}}}
+    theirs: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    fields = [
+        {"manager": "biospark-operator", "operation": "Apply", "fieldsV1": ours},
+        {"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "fieldsV1": theirs},
+    ]
+    if owner == "operator":
+        fields = [{**fields[0], "fieldsV1": {"f:spec": {**ours["f:spec"], **theirs["f:spec"]}}}]
+    return {**manifest, "metadata": {**manifest["metadata"], "managedFields": fields}}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "owner", "applied"),
+    [(None, "", 2), (3, "operator", 3), (4, "autoscaler", None)],
+    ids=["new", "autoscaling turned on", "scaled"],
+)
+async def test_turning_autoscaling_on_never_drops_replicas(
+    replicas: int | None, owner: str, applied: int | None
+) -> None:
+    env = environment(api=AUTOSCALING)
+    cluster = FakeCluster(*([] if replicas is None else [live_deployment(env, replicas, owner)]))
+    seen = await workload.component(cluster, Platform()).observe(env)
+    deployment = next(manifest for manifest in seen.desired.values() if manifest["kind"] == "Deployment")
+    assert deployment["spec"].get("replicas") == applied
+
+
+async def test_a_missing_image_needs_a_human_and_takes_nothing_away() -> None:
+    env = environment(image=None)
+    component = workload.component(FakeCluster(), Platform())
+    assert component.targets(env) == component.targets(environment())
+    with pytest.raises(RejectedError) as raised:
+        await component.observe(env)
+    assert raised.value.reason == Reason.PLATFORM_SETTING_MISSING
+    assert "set spec.api.image, or platform.apiImage" in raised.value.message
+
+
+def test_the_api_learns_its_place_from_its_settings() -> None:
+    assert settings(environment("staging", profile="Staging")) == {
+        "BIOSPARK_ENVIRONMENT": "staging",
+        "BIOSPARK_PUBLIC_URL": "https://api.staging.biospark.example",
+        "BIOSPARK_HOST": "0.0.0.0",
+        "BIOSPARK_PORT": "8080",
+        "BIOSPARK_METRICS_PORT": "9090",
+        "BIOSPARK_LOG_LEVEL": "info",
+        "BIOSPARK_DRAIN_SECONDS": "5",
+        "BIOSPARK_SHUTDOWN_SECONDS": "20",
+    }
+
+
+def test_the_api_accepts_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from biospark_api.settings import load_settings
+
+    for name, value in settings(environment()).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().environment == "dev"
+
+
+def test_without_a_host_there_is_no_public_address() -> None:
+    env = environment(host=None, gateway={"provider": "None"})
+    assert "BIOSPARK_PUBLIC_URL" not in settings(env)
+    component = workload.component(FakeCluster(), Platform())
+    facts = component.facts(env, Seen({}, {}))
+    assert facts == {"endpoints": {"internal": "http://biospark-api.biospark-dev.svc"}}
+
+
+def test_the_status_tells_both_addresses() -> None:
+    facts = workload.component(FakeCluster(), Platform()).facts(environment(), Seen({}, {}))
+    assert facts["endpoints"] == {
+        "public": "https://api.dev.biospark.example",
+        "internal": "http://biospark-api.biospark-dev.svc",
+    }
+
+
+def test_a_stopping_replica_gets_longer_than_it_needs() -> None:
+    platform = Platform(drain_seconds=30, shutdown_seconds=60)
+    found = settings(environment(), platform)
+    assert (found["BIOSPARK_DRAIN_SECONDS"], found["BIOSPARK_SHUTDOWN_SECONDS"]) == ("30", "60")
+    assert pod_of(environment(), platform)["terminationGracePeriodSeconds"] > 90
+
+
+def test_a_changed_setting_changes_the_pods() -> None:
+    one, other = environment(host="a.example"), environment(host="b.example")
+    assert pod_of(one) != pod_of(other)
+
+
+def test_resources_of_the_environment_reach_the_container() -> None:
+    env = environment(api={"resources": {"requests": {"cpu": "200m"}, "limits": {"cpu": "1", "memory": "1Gi"}}})
+    assert pod_of(env)["containers"][0]["resources"] == {
+        "requests": {"cpu": "200m", "memory": "128Mi"},
+        "limits": {"cpu": "1", "memory": "1Gi"},
+    }
+
+
+@pytest.mark.parametrize(("profile", "spread"), [("Development", False), ("Staging", False), ("Production", True)])
+def test_production_is_spread_and_disrupted_one_by_one(profile: str, spread: bool) -> None:
+    env = environment(profile=profile)
+    assert ("topologySpreadConstraints" in pod_of(env)) is spread
+    assert ("PodDisruptionBudget" in objects(env)) is spread
+
+
+def test_the_platform_chooses_pull_policy_and_priority() -> None:
+    platform = Platform.model_validate({"imagePullPolicy": "Never", "priorityClassName": "important"})
+    pod = pod_of(environment(), platform)
+    assert (pod["containers"][0]["imagePullPolicy"], pod["priorityClassName"]) == ("Never", "important")
+    assert "priorityClassName" not in pod_of(environment())
+
+
+@pytest.mark.parametrize("profile", ["Development", "Staging", "Production"])
+def test_pods_fit_the_level_restricted_in_every_profile(profile: str) -> None:
+    pod = pod_of(environment(profile=profile))
+    container = pod["containers"][0]["securityContext"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def test_service_disruption_budget_and_policies_mean_the_pods_of_the_deployment() -> None:
+    built = objects(environment(profile="Production"))
+    labels = built["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert built["Deployment"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert built["Service"]["spec"]["selector"].items() <= labels.items()
+    assert built["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    names = {port["name"] for port in pod_of(environment())["containers"][0]["ports"]}
+    assert {port["targetPort"] for port in built["Service"]["spec"]["ports"]} == names

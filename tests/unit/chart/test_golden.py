@@ -18,7 +18,7 @@ SETS: dict[str, dict[str, Any]] = {
     "minimal": {
         "replicas": 1,
         "crd": {"install": False},
-        "rbac": {"aggregateToDefaultRoles": False},
+        "rbac": {"aggregateView": False, "aggregateEdit": False},
         "deletionProtection": {"admissionPolicy": False},
         "podDisruptionBudget": {"enabled": False},
         "networkPolicy": {"enabled": False},

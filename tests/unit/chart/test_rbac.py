@@ -82,7 +82,7 @@ def test_the_lease_is_the_only_one_that_can_be_changed(roles: Sequence[Manifest]
     leases = [rule for rule in own["rules"] if "leases" in rule["resources"]]
     assert [(rule["verbs"], rule.get("resourceNames")) for rule in leases] == [
         (["create"], None),
-        (["get", "update", "patch"], [LeaseElection.name]),
+        (["get", "update"], [LeaseElection.name]),
     ]
     assert [rule["verbs"] for rule in own["rules"] if "secrets" in rule["resources"]] == [["get", "list", "watch"]]
 
@@ -94,17 +94,17 @@ def test_every_role_of_the_operator_is_bound_to_its_account_alone(helm: Helm) ->
     assert all(binding["subjects"] == [account] for binding in bindings)
 
 
-def test_the_default_roles_of_the_cluster_include_environments_only_on_request(helm: Helm) -> None:
+def test_the_default_roles_of_the_cluster_include_environments_unless_told_otherwise(helm: Helm) -> None:
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
 
-    def aggregated(name: str, *, wanted: bool) -> set[str]:
-        role = helm.manifest("ClusterRole", name, {"rbac": {"aggregateToDefaultRoles": wanted}})
-        return {label.removeprefix(prefix) for label in role["metadata"]["labels"] if label.startswith(prefix)}
+    def aggregated(name: str, **values: bool) -> set[str]:
+        labels = helm.manifest("ClusterRole", name, {"rbac": values})["metadata"]["labels"]
+        return {label.removeprefix(prefix) for label in labels if label.startswith(prefix)}
 
-    assert aggregated("biospark-environments-view", wanted=True) == {"view", "edit", "admin"}
-    assert aggregated("biospark-environments-edit", wanted=True) == {"edit", "admin"}
-    assert aggregated("biospark-environments-view", wanted=False) == set()
-    assert aggregated("biospark-environments-edit", wanted=False) == set()
+    assert aggregated("biospark-environments-view", aggregateEdit=False) == {"view", "edit", "admin"}
+    assert aggregated("biospark-environments-edit", aggregateEdit=False) == set()
+    assert aggregated("biospark-environments-view", aggregateView=False) == set()
+    assert aggregated("biospark-environments-edit", aggregateView=False) == {"edit", "admin"}
 
 
 @pytest.mark.parametrize(

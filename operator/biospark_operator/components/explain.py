@@ -16,7 +16,7 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
-from biospark_operator.components.image_pull import PULL_STATES, pull_obstacle
+from biospark_operator.components.image_pull import PULL_STATES, pull_fault
 
 #: Restarts after which a container that ends is not just unlucky.
 CRASH_LOOP_RESTARTS = 3
@@ -117,7 +117,7 @@ def _refused(deployment: Manifest) -> Obstacle | None:
     if "exceeded quota" in cause or "failed quota" in cause:
         return Obstacle(
             Reason.QUOTA_EXCEEDED,
-            f"no room for another pod: {cause}; raise spec.namespace.quota, "
+            f"no room for another pod: {cause}; raise spec.namespace.quota (Kubernetes tries again within minutes), "
             "or lower spec.api.resources or the number of replicas",
             lasting=True,
         )
@@ -142,7 +142,7 @@ def _pull(container: Container) -> Obstacle | None:
     if waiting.get("reason") not in PULL_STATES:
         return None
     image = str(container.spec.get("image", ""))
-    fault = pull_obstacle(image, str(waiting["reason"]), str(waiting.get("message", "")))
+    fault = pull_fault(image, str(waiting["reason"]), str(waiting.get("message", "")))
     return Obstacle(Reason.IMAGE_PULL_FAILED, f"image {image} {fault.words}", fault.lasting)
 
 

@@ -77,7 +77,7 @@ _BY_WORDS = (
 _UNKNOWN = PullFault("can't be pulled yet; kubectl describe pods says more", lasting=False)
 
 
-def pull_obstacle(image: str, state: str, message: str) -> PullFault:
+def pull_fault(image: str, state: str, message: str) -> PullFault:
     """Return why `image` could not be pulled, from the waiting state of its container and the state's message."""
     if state in _BY_STATE:
         return _BY_STATE[state]

@@ -198,8 +198,8 @@ PRIVILEGED = 'violates PodSecurity "restricted:latest": privileged (container "d
         (
             QUOTA,
             Reason.QUOTA_EXCEEDED,
-            f"no room for another pod: {QUOTA}; raise spec.namespace.quota, or lower spec.api.resources or the "
-            "number of replicas",
+            f"no room for another pod: {QUOTA}; raise spec.namespace.quota (Kubernetes tries again within minutes), "
+            "or lower spec.api.resources or the number of replicas",
         ),
         (
             PRIVILEGED,

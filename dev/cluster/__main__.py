@@ -1,4 +1,4 @@
-"""Command line of the local cluster: ``python -m dev.cluster up|down|status|kubeconfig|images|load-image``."""
+"""Command line of the local cluster: ``python -m dev.cluster``; ``--help`` lists the commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from dev.cluster import Cluster, ClusterError, Size
+from dev.cluster import Cluster, ClusterError, Size, instance, leftovers
 from dev.cluster.size import missing_for_node
 
 
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop it and remove every trace").set_defaults(run=_down)
     commands.add_parser("status", help="what runs").set_defaults(run=_status)
     commands.add_parser("kubeconfig", help="print the path of the admin's kubeconfig").set_defaults(run=_kubeconfig)
+    leftovers_help = "what the instance has on this machine: processes, mounts, links, directories"
+    commands.add_parser("leftovers", help=leftovers_help).set_defaults(run=_leftovers)
     images = commands.add_parser("images", help="build this project's images and load them, print their references")
     images.set_defaults(run=_images)
     load = commands.add_parser("load-image", help="load archives of images as `docker save` writes them")
@@ -63,6 +65,13 @@ def _status(_: argparse.Namespace) -> int:
 
 def _kubeconfig(_: argparse.Namespace) -> None:
     _say(str(Cluster.for_instance().kubeconfig))
+
+
+def _leftovers(_: argparse.Namespace) -> int:
+    found = leftovers.of(instance.default_name())
+    for line in found:
+        _say(line)
+    return 1 if found else 0
 
 
 def _images(_: argparse.Namespace) -> None:

@@ -52,8 +52,12 @@ class Api:
 
     def is_ready(self) -> bool:
         """Whether the API server answers and says that it is ready."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether there is a good answer at `path`, within two seconds."""
         try:
-            return self._http.get("/readyz", timeout=2).status_code == httpx.codes.OK
+            return self._http.get(path, timeout=2).is_success
         except httpx.HTTPError:
             return False
 

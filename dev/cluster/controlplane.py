@@ -52,11 +52,9 @@ def start(instance: Instance, components: Components, with_node: bool, report: C
     pki.write_kubeconfigs(instance, where.url)
     commands = {command.name: command for command in all_commands(instance, where)}
 
-    components.ensure(commands["etcd"])
-    components.await_ready("etcd", lambda: not instances.port_is_free(instance.ports.etcd), 30)
-    started = components.ensure(commands["kube-apiserver"])
+    components.bring_up(commands["etcd"], lambda: not instances.port_is_free(instance.ports.etcd), 30)
     with Api(instance.kubeconfig) as api:
-        components.await_ready("kube-apiserver", api.is_ready, 90)
+        started = components.bring_up(commands["kube-apiserver"], api.is_ready, 90)
         report(f"API server {'started' if started else 'runs'} at {where.url}")
         crds.apply(api, definitions)
         # After the definitions, so that the garbage collector knows every kind from its first minute.

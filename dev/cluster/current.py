@@ -30,6 +30,9 @@ from dev.cluster.size import Size
 
 LOCAL_NAMES = ("minikube", "docker-desktop", "rancher-desktop", "orbstack", "colima")
 LOCAL_PREFIXES = ("kind-", "k3d-", "biospark-", "colima-")
+PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +136,8 @@ def looks_local(context: str, server: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    return address.is_loopback or (named and address.is_private)
+    here = address.is_loopback or address.is_unspecified
+    return here or (named and any(address in network for network in PRIVATE_NETWORKS))
 
 
 def current_config() -> Any:

@@ -168,8 +168,8 @@ def load_or_create(name: str) -> Instance:
     with locked(state_root()):
         index = _free_index()
         instance = Instance(name, directory, index, choose_ports(name))
-        for path in (instance.pki, instance.logs, instance.records):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (directory, instance.pki, instance.logs, instance.records):
+            path.mkdir(mode=0o700, exist_ok=True)
         save(instance)
     return instance
 

@@ -42,16 +42,15 @@ def start(instance: Instance, components: Components, report: Callable[[str], No
     cgroups.create(instance.cgroup)
     commands = {command.name: command for command in all_commands(instance, sandbox.enter(components))}
 
-    components.ensure(commands["containerd"])
-    components.await_ready("containerd", lambda: _containerd_answers(instance), 30)
+    components.bring_up(commands["containerd"], lambda: _containerd_answers(instance), 30)
     pauseimage.ensure(instance)
     with Api(instance.kubeconfig) as api:
         for manifest in nodeobjects.manifests(instance):
             api.apply(manifest)
         for name in ORDER[1:]:
             components.ensure(commands[name])
-        components.await_ready("coredns", lambda: _coredns_answers(instance), 30)
-        components.await_ready("kubelet", lambda: _node_is_ready(api, instance), 90)
+        components.bring_up(commands["coredns"], lambda: _coredns_answers(instance), 30)
+        components.bring_up(commands["kubelet"], lambda: _node_is_ready(api, instance), 90)
     report(f"Node {instance.node_name} is ready; programs of this machine reach pods from {instance.host_address}")
 
 
@@ -156,5 +155,7 @@ def _coredns_answers(instance: Instance) -> bool:
 
 
 def _node_is_ready(api: Api, instance: Instance) -> bool:
-    node = api.get(f"/api/v1/nodes/{instance.node_name}")
-    return node is not None and has_condition("Ready")(node)
+    """Whether the node says it is ready and its kubelet answers: a killed one still looks ready for a while."""
+    path = f"/api/v1/nodes/{instance.node_name}"
+    node = api.get(path)
+    return node is not None and has_condition("Ready")(node) and api.answers(f"{path}/proxy/healthz")

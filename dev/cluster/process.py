@@ -75,15 +75,23 @@ class Components:
         self._write(command.name, Record(pid, start_time(pid) or 0, boot_id(), command.argv))
         return True
 
-    def await_ready(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until `ready` holds; raises ClusterError with the last log lines when it dies or takes too long."""
+    def bring_up(self, command: Command, ready: Callable[[], bool], seconds: float) -> bool:
+        """Start the component unless it runs and wait until `ready` holds; tell whether it was started.
+
+        Raises ClusterError with the last log lines when it dies or takes too long. One that ends without having
+        been started here was killed just before we looked: it is started after all.
+        """
+        started = self.ensure(command)
         deadline = time.monotonic() + seconds
         while not ready():
-            if self.pid(name) is None:
-                raise ClusterError(f"{name} ended while it was starting.\n{self.tail(name)}")
+            if self.pid(command.name) is None:
+                if started:
+                    raise ClusterError(f"{command.name} ended while it was starting.\n{self.tail(command.name)}")
+                started = self.ensure(command)
             if time.monotonic() > deadline:
-                raise ClusterError(f"{name} was not ready after {seconds:.0f} s.\n{self.tail(name)}")
+                raise ClusterError(f"{command.name} was not ready after {seconds:.0f} s.\n{self.tail(command.name)}")
             time.sleep(POLL_SECONDS)
+        return started
 
     def stop(self, name: str, grace: float = 10) -> None:
         """End the component: SIGTERM, after `grace` seconds SIGKILL. Returns when it is gone."""

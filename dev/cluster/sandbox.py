@@ -36,8 +36,7 @@ def start(instance: Instance, components: Components) -> None:
         return
     components.stop(HOLDER)
     unshare = ("unshare", "--mount", "--net", "--propagation", "private", "--")
-    components.ensure(Command(HOLDER, ("sleep", "infinity"), wrapper=unshare))
-    components.await_ready(HOLDER, lambda: _entered(components), 10)
+    components.bring_up(Command(HOLDER, ("sleep", "infinity"), wrapper=unshare), lambda: _entered(components), 10)
     _mount(instance, components)
     _connect(instance, components)
 
@@ -53,7 +52,7 @@ def enter(components: Components) -> tuple[str, ...]:
 def members(instance: Instance) -> list[int]:
     """Processes that live in the mount namespace, known by the private /run that carries the link's name."""
     mark = f" - tmpfs {instance.link} "
-    return [pid for pid in _all_pids() if mark in _mounts_of(pid)]
+    return [pid for pid in all_pids() if mark in _mounts_of(pid)]
 
 
 def disconnect(instance: Instance) -> None:
@@ -131,7 +130,8 @@ def _run(*command: str) -> None:
         raise ClusterError(f"`{' '.join(command)}` failed: {answer.stderr.strip()}")
 
 
-def _all_pids() -> list[int]:
+def all_pids() -> list[int]:
+    """Every process of this machine."""
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 

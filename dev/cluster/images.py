@@ -18,6 +18,7 @@ from dev.cluster import dockerfile as dockerfiles
 from dev.cluster.instance import ClusterError, Instance, locked
 
 CHECKOUT = Path(__file__).parents[2]
+KEPT = 8  # builds of each image: enough to go back and forth between branches
 NAMESPACE = "k8s.io"  # where the kubelet looks in containerd
 
 
@@ -50,7 +51,7 @@ def build(recipe: Recipe, report: Callable[[str], None]) -> str:
     if not recipe.dockerfile.is_file():
         raise ClusterError(f"there is no {recipe.dockerfile}")
     packages.ensure(packages.IMAGES, report)
-    with locked(store.directory()):
+    with locked(store.directory(), lambda: report("Waiting for another image build to end")):
         base = baseimage.ensure(report)
         arguments = {**recipe.arguments, "BASE": base}
         tag = dockerfiles.content_tag(recipe.dockerfile, recipe.context, arguments)
@@ -59,6 +60,7 @@ def build(recipe: Recipe, report: Callable[[str], None]) -> str:
             report(f"Building {reference}")
             _build(recipe, reference, arguments, report)
         store.buildah("tag", reference, recipe.tag)
+        store.forget_old(recipe.repository, KEPT)
     return reference
 
 

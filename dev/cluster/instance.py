@@ -8,6 +8,7 @@ of the cluster; nothing here starts anything.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -16,9 +17,9 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 MOST_INSTANCES = 16
@@ -183,17 +184,21 @@ def save(instance: Instance) -> None:
     temporary.replace(target)
 
 
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
+@contextlib.contextmanager
+def locked(directory: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold the directory's lock: one command at a time works on an instance, one build at a time on a cache.
 
-    The lock is on the directory itself, so nothing is left behind when it is removed.
+    The lock is on the directory itself, so nothing is left behind when it is removed. `waiting` is called when
+    somebody else has it.
     """
     while True:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, FileExistsError):
+            continue  # somebody removes it at this moment
+        try:
+            _lock(handle, waiting)
             if _is_still(directory, handle):  # it may have been removed while we waited for it
                 yield
                 return
@@ -204,8 +209,9 @@ def locked(directory: Path) -> Iterator[None]:
 def choose_ports(name: str) -> Ports:
     """Three free ports, the same ones for the same name unless somebody else has taken them."""
     start = int(hashlib.sha256(name.encode()).hexdigest(), 16) % PORTS
+    promised = {port for saved in _saved() for port in saved["ports"].values()}
     candidates = (FIRST_PORT + (start + step) % PORTS for step in range(PORTS))
-    free = (port for port in candidates if port_is_free(port))
+    free = (port for port in candidates if port not in promised and port_is_free(port))
     return Ports(next(free), next(free), next(free))
 
 
@@ -220,6 +226,14 @@ def port_is_free(port: int) -> bool:
     return True
 
 
+def _lock(handle: int, waiting: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        waiting()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+
+
 def _is_still(directory: Path, handle: int) -> bool:
     try:
         return directory.stat().st_ino == os.fstat(handle).st_ino
@@ -227,9 +241,18 @@ def _is_still(directory: Path, handle: int) -> bool:
         return False
 
 
+def _saved() -> list[Any]:
+    """What all instances have written down, running or not; one that cannot be read holds nothing."""
+    found = []
+    for path in state_root().glob("*/instance.json"):
+        with contextlib.suppress(OSError, ValueError):  # it may be going down at this moment
+            found.append(json.loads(path.read_text()))
+    return found
+
+
 def _free_index() -> int:
     """The first index that no instance has and whose addresses no route of this machine covers."""
-    taken = {json.loads(path.read_text())["index"] for path in state_root().glob("*/instance.json")}
+    taken = {saved["index"] for saved in _saved()}
     routed = _routed_networks()
     for index in range(MOST_INSTANCES):
         candidate = Instance("probe", Path("/"), index, Ports(0, 0, 0))

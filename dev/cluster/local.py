@@ -19,6 +19,8 @@ from dev.cluster.process import Components
 from dev.cluster.provider import Report
 from dev.cluster.size import Size, missing_for_node
 
+WAITING = "Waiting: another command works on this cluster"
+
 
 @dataclasses.dataclass(frozen=True)
 class LocalProvider:
@@ -38,7 +40,7 @@ class LocalProvider:
         if with_node and (missing := missing_for_node()):
             raise ClusterError(f"{missing}. `--size control-plane` does without")
         programs.ensure(programs.CONTROL_PLANE + (programs.NODE if with_node else ()), report)
-        with instances.locked(directory):
+        with instances.locked(directory, lambda: report(WAITING)):
             instance, components = instances.load_or_create(self.name), _components(directory)
             if with_node:
                 node.prepare(instance, components, report)
@@ -52,7 +54,7 @@ class LocalProvider:
         if not directory.exists():
             report(f"There is no cluster {self.name!r}")
             return
-        with instances.locked(directory):
+        with instances.locked(directory, lambda: report(WAITING)):
             components = _components(directory)
             node.stop(instances.unnumbered(self.name), components)
             controlplane.stop(components)

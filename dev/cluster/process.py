@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import select
@@ -42,6 +43,7 @@ class Record:
     started: int
     boot: str
     argv: tuple[str, ...]
+    configuration: str
 
 
 class Components:
@@ -65,14 +67,14 @@ class Components:
         return record.pid if record is not None and runs(record) else None
 
     def ensure(self, command: Command) -> bool:
-        """Start the component unless it runs with this very command line; tell whether it was started."""
-        record = self._read(command.name)
+        """Start the component unless it runs with this very configuration; tell whether it was started."""
+        record, wanted = self._read(command.name), configuration(command)
         if record is not None and runs(record):
-            if record.argv == command.argv:
+            if record.configuration == wanted:
                 return False
             self.stop(command.name)
         pid = _spawn(command, self.log(command.name))
-        self._write(command.name, Record(pid, start_time(pid) or 0, boot_id(), command.argv))
+        self._write(command.name, Record(pid, start_time(pid) or 0, boot_id(), command.argv, wanted))
         return True
 
     def bring_up(self, command: Command, ready: Callable[[], bool], seconds: float) -> bool:
@@ -113,8 +115,8 @@ class Components:
     def _read(self, name: str) -> Record | None:
         try:
             saved = json.loads((self._records / f"{name}.json").read_text())
-            return Record(saved["pid"], saved["started"], saved["boot"], tuple(saved["argv"]))
-        except (FileNotFoundError, ValueError, KeyError):
+            return Record(**{**saved, "argv": tuple(saved["argv"])})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def _write(self, name: str, record: Record) -> None:
@@ -124,11 +126,22 @@ class Components:
         temporary.replace(target)
 
 
+def configuration(command: Command) -> str:
+    """A hash of all that a component was told: its options and the content of the files they name."""
+    digest = hashlib.sha256(json.dumps([command.argv, sorted(command.environment.items())]).encode())
+    for argument in command.argv[1:]:
+        file = Path(argument.partition("=")[2])
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def runs(record: Record) -> bool:
     """Whether the recorded process itself still runs: same boot, same start time, same program, no zombie."""
     if record.boot != boot_id() or start_time(record.pid) != record.started:
         return False
-    return not record.argv or record.argv[0] in command_line(record.pid)
+    words = command_line(record.pid)
+    return words == [""] or record.argv[0] in words  # empty: it has been started this very moment
 
 
 def end(record: Record, grace: float) -> None:

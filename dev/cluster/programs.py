@@ -74,7 +74,7 @@ def ensure(names: Iterable[str], report: Callable[[str], None] = print) -> None:
     expected = sum(PROGRAMS[name].usual_seconds for name in missing)
     report(f"Building {', '.join(missing)} (once; usually {expected} s on 2 cores)")
     for name in missing:
-        with locked(cache_of(PROGRAMS[name].group)):
+        with locked(cache_of(PROGRAMS[name].group), lambda: report("  waiting for another build to end")):
             if not binary(name).exists():  # somebody else may have built it while we waited
                 _build(name, toolchain, report)
 

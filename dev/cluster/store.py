@@ -6,6 +6,7 @@ makes the first image in it, `images` the ones of this project.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -59,9 +60,12 @@ def exists(reference: str) -> bool:
     return subprocess.run(command, env=_environment(), capture_output=True, check=False).returncode == 0
 
 
-def image_id(reference: str) -> str:
-    """Identity of an image: the digest of its configuration."""
-    return buildah("inspect", "--type=image", "--format={{.FromImageID}}", reference)
+def forget_old(repository: str, keep: int) -> None:
+    """Remove all but the newest `keep` images of a repository from the storage."""
+    found = json.loads(buildah("images", "--json", f"--filter=reference={repository}") or "[]")
+    newest_first = sorted(found, key=lambda image: int(image["created"]), reverse=True)
+    for image in newest_first[keep:]:
+        buildah("rmi", "--force", image["id"])
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

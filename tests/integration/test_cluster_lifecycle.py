@@ -113,21 +113,30 @@ def test_every_definition_environments_use_is_served(control_plane: Cluster) -> 
         assert f"customresourcedefinition.apiextensions.k8s.io/{group}\n" in served
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with any cluster."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
 @pytest.mark.integration
-def test_going_down_leaves_nothing_even_after_kills_and_spares_who_got_an_old_process_id() -> None:
+def test_going_down_leaves_nothing_even_after_kills_and_spares_who_got_an_old_process_id(
+    stranger: subprocess.Popen[bytes],
+) -> None:
     name = instance_name("gone")
     cluster = Cluster(LocalProvider(name))
-    with subprocess.Popen(["sleep", "600"]) as stranger:
-        try:
-            cluster.up(Size.CONTROL_PLANE, silent)
-            kill(cluster, "etcd")
-            record = cluster.kubeconfig.parent / "run" / "etcd.json"
-            record.write_text(json.dumps({**json.loads(record.read_text()), "pid": stranger.pid}))
-        finally:
-            cluster.down(silent)
-        assert stranger.poll() is None
-        stranger.kill()
+    try:
+        cluster.up(Size.CONTROL_PLANE, silent)
+        kill(cluster, "etcd")
+        record = cluster.kubeconfig.parent / "run" / "etcd.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "pid": stranger.pid}))
+    finally:
+        cluster.down(silent)
 
+    assert stranger.poll() is None
     assert leftovers.of(name) == []
 
 

@@ -32,7 +32,7 @@ def stranger() -> Iterator[Record]:
     with subprocess.Popen(["sleep", "60"]) as foreign:
         started = process.start_time(foreign.pid)
         assert started is not None
-        yield Record(foreign.pid, started, process.boot_id(), ("sleep", "60"))
+        yield Record(foreign.pid, started, process.boot_id(), ("sleep", "60"), "")
         foreign.kill()
 
 
@@ -54,6 +54,16 @@ def test_a_component_with_other_options_is_replaced(components: Components) -> N
     assert components.ensure(Command("sleeper", ("sleep", "61")))
     after = components.pid("sleeper")
     assert after not in (None, before)
+
+
+def test_a_component_whose_configuration_file_changed_is_replaced(components: Components, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text("server: https://127.0.0.1:1")
+    command = Command("sleeper", ("sh", "-c", "sleep 60", f"--kubeconfig={file}"))
+    assert components.ensure(command)
+    assert not components.ensure(command)
+    file.write_text("server: https://127.0.0.1:2")
+    assert components.ensure(command)
 
 
 def test_a_component_killed_by_force_does_not_run_and_starts_again(components: Components) -> None:

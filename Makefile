@@ -25,6 +25,7 @@ cluster-status: tools ## Show what of the local cluster runs
 .PHONY: crd lock
 crd: tools ## Generate the CRD and the reference pages from the models
 	@$(PY) -m biospark_operator.api.v1alpha1.crd > crds/biospark.ai_biosparkenvironments.yaml
-	@cp crds/biospark.ai_biosparkenvironments.yaml charts/biospark-operator/files/ # helm reads no file outside of a chart
+	@cp crds/biospark.ai_biosparkenvironments.yaml charts/biospark-operator/files/
+	@$(PY) -m biospark_operator.api.v1alpha1.reference
 lock: tools ## Resolve the pinned requirements again
 	@requirements/lock

@@ -30,4 +30,4 @@ def environment(
     """Return the environment that a valid resource is, with the platform's image for the API."""
     resource = body(name, **spec)
     parsed = parse_environment({key: value for key, value in resource.items() if key != "status"})
-    return Environment(identity_of(resource), 1, effective(parsed, PlatformDefaults(apiImage=image)))
+    return Environment(identity_of(resource), 1, effective(parsed, PlatformDefaults(api_image=image)))

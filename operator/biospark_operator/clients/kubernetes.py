@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import ResourceNotFoundError
 
+from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import (
     AccessError,
@@ -41,7 +43,7 @@ TIMEOUT = 30.0
 #: Seconds after which a watch is begun anew, so that one that died silently is noticed.
 WATCH_SECONDS = 300
 
-_CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
+_CONFLICT = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 
 class KubernetesClient:
@@ -73,7 +75,7 @@ class KubernetesClient:
             label_selector=labels or None,
             field_selector=fields or None,
         )
-        return [{**item, "apiVersion": api_version, "kind": kind} for item in answer["items"]]
+        return [{**item, "apiVersion": api_version, "kind": kind} for item in answer["items"] or ()]
 
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
         """Server-side apply `manifest` as `FIELD_MANAGER` and return the object as it is then.
@@ -155,7 +157,7 @@ class KubernetesClient:
         resource = await self._resource(api_version, kind)
         path, purpose = resource.path(namespace=namespace), f"watch {kind}s in {namespace}"
         listed = await self._send("get", path, purpose, header_params={"Accept": _accept("PartialObjectMetadataList")})
-        for item in listed["items"]:
+        for item in listed["items"] or ():
             yield item["metadata"]["name"]
         try:
             response = await self._dynamic.request(
@@ -212,7 +214,10 @@ def translated(error: Exception, purpose: str) -> OutsideError:
         case 401:
             return AccessError(f"could not {purpose}: the API server does not accept the operator's credentials")
         case 403 if "is being terminated" in text:
-            return UnavailableError(f"could not {purpose}: its namespace is being deleted; retrying when it is gone")
+            return UnavailableError(
+                f"could not {purpose}: its namespace is being deleted; retrying when it is gone",
+                reason=Reason.NAMESPACE_TERMINATING,
+            )
         case 403 if "exceeded quota" in text:
             return RejectedError(f"could not {purpose}: {text}; raise spec.namespace.quota or ask for less")
         case 403:
@@ -262,24 +267,30 @@ def _retry_after(error: ApiException) -> float | None:
 
 
 @asynccontextmanager
-async def connected(concurrency: int = CONCURRENCY) -> AsyncIterator[KubernetesClient]:
+async def connected(concurrency: int = CONCURRENCY, kubeconfig: str | None = None) -> AsyncIterator[KubernetesClient]:
     """Open a client to the cluster that `configuration` finds, for as long as the context lasts."""
-    async with kube.ApiClient(await configuration()) as api:
+    async with kube.ApiClient(await configuration(kubeconfig)) as api:
         with tempfile.TemporaryDirectory(prefix="biospark-discovery-") as folder:
             dynamic = await DynamicClient(api, cache_file=str(Path(folder) / "discovery.json"))
             yield KubernetesClient(dynamic, concurrency)
 
 
-async def configuration() -> kube.Configuration:
+async def configuration(kubeconfig: str | None = None) -> kube.Configuration:
     """Read how to reach the API server: the ServiceAccount inside a cluster, else the kubeconfig.
 
     The token of a ServiceAccount is read again as it rotates; exec plugins of a kubeconfig are run.
+    `kubeconfig` is the path of one; by default `$KUBECONFIG` says, then `~/.kube/config`.
+    Raises `AccessError` where there is neither.
     """
     settings = kube.Configuration()
     try:
-        kube_config.load_incluster_config(client_configuration=settings)
-    except kube_config.ConfigException:
-        await kube_config.load_kube_config(client_configuration=settings)
+        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            kube_config.load_incluster_config(client_configuration=settings)
+        else:
+            path = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+            await kube_config.load_kube_config(config_file=path, client_configuration=settings)
+    except kube_config.ConfigException as error:
+        raise AccessError(f"no way to reach a cluster: {error}; set KUBECONFIG, or run in a pod") from None
     return settings
 
 

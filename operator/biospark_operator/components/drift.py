@@ -70,7 +70,7 @@ def _lost(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
         for key, value in desired.items():
             below = applied.get(f"f:{key}")
             if below is None:
-                if not _empty(value):
+                if not _dropped(value):
                     yield _dotted(path, key)
             elif below:
                 yield from _lost(value, below, _dotted(path, key))
@@ -119,16 +119,20 @@ def _has_key(item: Any, key: Any) -> bool:
 
 
 def _paired(desired: Sequence[Any], live: Sequence[Any]) -> list[tuple[str, Any, Any]] | None:
-    """Match the items of two lists by key, else by position; None if they can't be matched."""
-    items = [*desired, *live]
-    if items and all(isinstance(item, Mapping) for item in items):
-        key = next((key for key in _ITEM_KEYS if all(key in item for item in items)), None)
-        if key is not None:
-            found = {item[key]: item for item in live}
-            return [(str(item[key]), item, found.get(item[key])) for item in desired]
+    """Match the items of two lists by a key that tells them apart, else by position; None if neither is possible."""
+    key = next((key for key in _ITEM_KEYS if _tells_apart(key, desired) and _tells_apart(key, live)), None)
+    if key is not None:
+        found = {item[key]: item for item in live}
+        return [(str(item[key]), item, found.get(item[key])) for item in desired]
     if len(desired) != len(live):
         return None
     return [(str(i), wanted, found) for i, (wanted, found) in enumerate(zip(desired, live, strict=True))]
+
+
+def _tells_apart(key: str, items: Sequence[Any]) -> bool:
+    """Whether all items have `key`, each with another value. Two subjects may well have one name."""
+    values = [item[key] for item in items if isinstance(item, Mapping) and key in item]
+    return len(values) == len(items) == len(set(values))
 
 
 def _equal(desired: Any, live: Any, *, quantity: bool) -> bool:
@@ -146,6 +150,11 @@ def _same_quantity(desired: Any, live: Any) -> bool:
 
 def _empty(value: Any) -> bool:
     return value is None or (isinstance(value, str | Mapping | Sequence) and len(value) == 0)
+
+
+def _dropped(value: Any) -> bool:
+    """Whether the API server forgets a value that is given. An empty object is kept: it selects everything."""
+    return _empty(value) and not isinstance(value, Mapping)
 
 
 def _is_list(value: Any) -> bool:

@@ -108,15 +108,18 @@ class ObjectsComponent:
         return Seen(desired, live, await self.evidence(env))
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
-        """Return what to create and to update, in the order of the builder; foreign objects are left alone."""
+        """Return what to create and to update, in the order of the builder; foreign objects are left alone.
+
+        While an object is on its way out nothing is done: its namespace would refuse new ones.
+        """
+        if any("deletionTimestamp" in live["metadata"] for live in seen.live.values()):
+            return []
         actions = (self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items())
         return [action for action in actions if action is not None]
 
     def _action(self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None) -> Action | None:
         if live is None:
             return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=(desired, False))
-        if "deletionTimestamp" in live["metadata"]:
-            return None
         if not ownership.is_ours(live, env.identity):
             if not _may_adopt(env, live):
                 return None
@@ -138,7 +141,8 @@ class ObjectsComponent:
                 return _foreign(ref, live)
             if "deletionTimestamp" in live["metadata"]:
                 why = readiness.held_up(live)
-                return Progressing(Reason.PROGRESSING, f"waits until {ref.short} is deleted{why}", POLL)
+                reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
+                return Progressing(reason, f"waits until {ref.short} is deleted{why}", POLL)
         return self.assess(env, seen)
 
     def facts(self, env: Environment, seen: Seen) -> Mapping[str, Any]:

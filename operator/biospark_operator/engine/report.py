@@ -165,7 +165,7 @@ def merged(conditions: Iterable[Condition], previous: Status, generation: int, n
 
 
 def plan(reports: Mapping[str, Report], unwanted: Inventory, generation: int) -> dict[str, Any]:
-    """Return `status.plan`: what mode Apply would do now, at most `PLAN_LIMIT` actions and their number."""
+    """Return `status.plan`: what mode Apply would do now, at most `PLAN_LIMIT` actions and how many more."""
     prunes = [(name, Action(Verb.DELETE, id_, "no longer wanted")) for id_, name in unwanted.entries.items()]
     actions = [(name, action) for name, report in reports.items() for action in report.planned] + prunes
     shown = [
@@ -173,12 +173,12 @@ def plan(reports: Mapping[str, Report], unwanted: Inventory, generation: int) ->
             "component": name,
             "verb": action.verb.value,
             "target": action.target,
-            "summary": action.summary,
+            "summary": _cut(action.summary),
             "destructive": action.destructive,
         }
         for name, action in actions[:PLAN_LIMIT]
     ]
-    return {"generation": generation, "actions": shown, "total": len(actions)}
+    return {"generation": generation, "actions": shown, "omitted": len(actions) - len(shown)}
 
 
 def drift(
@@ -191,9 +191,10 @@ def drift(
     entries = {(e["component"], e["target"], e["summary"]): dict(e) for e in previous.get("drift") or ()}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     for name, action in found:
-        known = entries.pop((name, action.target, action.summary), None)
-        new = {"component": name, "target": action.target, "summary": action.summary, "detectedAt": stamp}
-        entries[(name, action.target, action.summary)] = new if known is None or repaired else known
+        summary = _cut(action.summary)
+        known = entries.pop((name, action.target, summary), None)
+        new = {"component": name, "target": action.target, "summary": summary, "detectedAt": stamp}
+        entries[(name, action.target, summary)] = new if known is None or repaired else known
     return list(entries.values())[-DRIFT_LIMIT:]
 
 

@@ -31,8 +31,9 @@ from biospark_operator.runtime.store import KubernetesStore
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that running steps may take to finish when the process ends.
-DRAIN = 20.0
+#: Seconds that running steps may take to finish when the process ends, and then the tasks around them. Together
+#: they stay below the grace period of the chart's pods, 30 s.
+DRAIN, CLOSE = 15.0, 8.0
 
 
 def main() -> None:
@@ -116,7 +117,7 @@ async def _lead(
         if task.get_name() != "kopf":
             task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait(tasks, timeout=DRAIN)
+        await asyncio.wait(tasks, timeout=CLOSE)
     if isinstance(leadership, LeaseElection):
         await leadership.release()
     metrics.LEADER.set(0)

@@ -78,7 +78,11 @@ class Keyed:
 
 @dataclass(frozen=True)
 class Unique:
-    """A list of which no item occurs twice (`x-kubernetes-list-type: set`); objects in it are atomic."""
+    """A list of which no item occurs twice.
+
+    A list of scalars is a set to the API server. It can't merge a set of objects on server-side apply, so such a
+    list is atomic there, and that no object occurs twice is for the operator to check.
+    """
 
     max_items: int
     min_items: int = 0
@@ -96,7 +100,9 @@ class Unique:
         return items
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        result = handler(core) | {"maxItems": self.max_items, "x-kubernetes-list-type": "set"}
+        schema = handler(core)
+        objects = "$ref" in schema.get("items", {})
+        result = schema | {"maxItems": self.max_items, "x-kubernetes-list-type": "atomic" if objects else "set"}
         return result | {"minItems": self.min_items} if self.min_items else result
 
 

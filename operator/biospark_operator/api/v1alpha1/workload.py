@@ -14,7 +14,7 @@ Image = Annotated[
     str,
     Text(
         "write an image reference without scheme, such as registry.example.com/biospark/api:1.0.0",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._@-]|:[A-Za-z0-9._-]|/[A-Za-z0-9._-])*$",
         max_length=512,
     ),
 ]

@@ -1,0 +1,1 @@
+"""Tests of the project: `unit` needs nothing, `integration` a control plane, `e2e` a node."""

@@ -48,9 +48,8 @@ class CurrentProvider:
         config = flattened(current_config())
         if not self.really:
             refuse_remote(config)
-        directory = instances.directory_of(self.name)
-        with instances.locked(directory):
-            target = directory / "admin.kubeconfig"
+        with instances.locked(self._directory):
+            target = self._directory / "admin.kubeconfig"
             target.touch(mode=0o600)
             target.write_text(yaml.safe_dump(config))
             report(f"Using the cluster of context {config['current-context']}")
@@ -58,12 +57,12 @@ class CurrentProvider:
 
     def down(self, report: Report) -> None:
         """Forget the cluster; it belongs to the user, with everything in it."""
-        shutil.rmtree(instances.directory_of(self.name), ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
         report("The cluster of the current context stays as it is")
 
     def status(self) -> dict[str, str]:
         """Whether the API server answers."""
-        if not (instances.directory_of(self.name) / "admin.kubeconfig").exists():
+        if not (self._directory / "admin.kubeconfig").exists():
             return {}
         with Api(self.kubeconfig) as api:
             return {"kube-apiserver": "running" if api.is_ready() else "stopped"}
@@ -87,7 +86,7 @@ class CurrentProvider:
     @property
     def kubeconfig(self) -> Path:
         """The copy of the context that `up` made."""
-        path = instances.directory_of(self.name) / "admin.kubeconfig"
+        path = self._directory / "admin.kubeconfig"
         if not path.exists():
             raise ClusterError("no context was taken yet: run `make cluster-up` with CLUSTER=current")
         return path
@@ -109,6 +108,10 @@ class CurrentProvider:
         if not found:
             raise ClusterError("the cluster has no node with an internal address")
         return str(found[0])
+
+    @property
+    def _directory(self) -> Path:
+        return instances.directory_of(self.name, "current")
 
 
 def refuse_remote(config: Any) -> None:

@@ -132,13 +132,16 @@ def default_name() -> str:
     return os.environ.get("BIOSPARK_INSTANCE") or "dev"
 
 
-def directory_of(name: str) -> Path:
-    """State directory of an instance; raises ClusterError for a name that cannot be one."""
+def directory_of(name: str, provider: str = "") -> Path:
+    """State directory of an instance; raises ClusterError for a name that cannot be one.
+
+    Another `provider` than the local one keeps its few files apart, so that it never removes a local cluster's.
+    """
     if not NAME.fullmatch(name):
         raise ClusterError(
             f"instance name {name!r}: use at most 32 lower-case letters, digits and '-' (BIOSPARK_INSTANCE)"
         )
-    directory = state_root() / name
+    directory = state_root() / (f"{name}.{provider}" if provider else name)
     if len(str(directory / "containerd.sock")) > LONGEST_SOCKET_PATH:
         raise ClusterError(f"{directory} is too long for a socket path: point XDG_STATE_HOME to a shorter directory")
     return directory

@@ -30,20 +30,20 @@ class KindProvider:
     def up(self, size: Size, report: Report) -> None:
         """Create the cluster unless it exists, and add what environments expect of it."""
         del size  # kind always brings a node
-        directory = instances.directory_of(self.name)
-        with instances.locked(directory):
-            kubeconfig = str(directory / "admin.kubeconfig")
-            if self.cluster not in _run("kind", "get", "clusters").split():
+        existing = _run("kind", "get", "clusters").split()
+        with instances.locked(self._directory):
+            kubeconfig = str(self._directory / "admin.kubeconfig")
+            if self.cluster not in existing:
                 report(f"kind creates the cluster {self.cluster} (usually a minute)")
                 _run("kind", "create", "cluster", "--name", self.cluster, "--wait=120s", "--kubeconfig", kubeconfig)
             else:
                 _run("kind", "export", "kubeconfig", "--name", self.cluster, "--kubeconfig", kubeconfig)
-            current.furnish(directory / "admin.kubeconfig", report)
+            current.furnish(Path(kubeconfig), report)
 
     def down(self, report: Report) -> None:
         """Delete the cluster."""
         _run("kind", "delete", "cluster", "--name", self.cluster)
-        shutil.rmtree(instances.directory_of(self.name), ignore_errors=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
         report(f"kind cluster {self.cluster!r} is gone")
 
     def status(self) -> dict[str, str]:
@@ -73,7 +73,7 @@ class KindProvider:
     @property
     def kubeconfig(self) -> Path:
         """Kubeconfig that kind wrote."""
-        path = instances.directory_of(self.name) / "admin.kubeconfig"
+        path = self._directory / "admin.kubeconfig"
         if not path.exists():
             raise ClusterError(f"there is no kind cluster {self.cluster!r}: run `make cluster-up` with CLUSTER=kind")
         return path
@@ -87,6 +87,10 @@ class KindProvider:
     def node_address(self) -> str:
         """Address of the node's container."""
         return self._network("IPAddress")
+
+    @property
+    def _directory(self) -> Path:
+        return instances.directory_of(self.name, "kind")
 
     def _network(self, field: str) -> str:
         template = f"{{{{range .NetworkSettings.Networks}}}}{{{{.{field}}}}}{{{{end}}}}"

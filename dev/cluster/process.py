@@ -43,7 +43,7 @@ class Record:
     started: int
     boot: str
     argv: tuple[str, ...]
-    configuration: str
+    configuration: str = ""
 
 
 class Components:

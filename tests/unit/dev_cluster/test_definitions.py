@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 
 from dev.cluster.api import path_of
-from dev.cluster.cluster import provider_for
 from dev.cluster.crds import ANNOTATION, marked, prepared
-from dev.cluster.instance import ClusterError
 
 
 def definition(schema: dict[str, Any]) -> dict[str, Any]:
@@ -55,8 +53,3 @@ def test_a_definition_is_marked_with_its_pins_beside_its_own_annotations() -> No
 )
 def test_paths_of_objects(version: str, kind: str, path: str) -> None:
     assert path_of({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": "n"}}) == path
-
-
-def test_an_unknown_kind_of_cluster_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ClusterError, match=r"local .*, kind or current"):
-        provider_for("minikube", "dev")

@@ -14,6 +14,29 @@ tools: $(VENV)/.complete ## Install Python and what the project needs into .venv
 $(VENV)/.complete: requirements/dev.txt pyproject.toml
 	@VENV=$(VENV) dev/bootstrap
 
+.PHONY: demo demo-down
+demo: tools ## Show it: a local cluster, the operator, an environment becoming ready; stays up
+	@$(PY) -m dev.demo
+demo-down: tools ## Stop the demo and remove every trace of it
+	@$(PY) -m dev.demo down
+
+.PHONY: test test-unit test-integration test-e2e
+test: test-unit test-integration test-e2e ## Run all tests
+test-unit: tools ## Run the tests that need nothing (the chart's need helm, which is built once)
+	@$(PY) -m pytest -n 2 --dist loadgroup tests/unit
+test-integration: tools ## Run the tests that need a control plane
+	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration
+test-e2e: tools ## Run the tests that need a node: root on Linux
+	@$(PY) -m pytest -m e2e tests
+
+.PHONY: lint types
+lint: tools ## Check style, formatting, layers and the chart
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports --no-cache
+types: tools ## Check types
+	@$(VENV)/bin/mypy
+
 .PHONY: cluster-up cluster-down cluster-status
 cluster-up: tools ## Start the local cluster (a node where possible; SIZE=control-plane for less)
 	@$(PY) -m dev.cluster up $(if $(SIZE),--size $(SIZE))
@@ -27,5 +50,6 @@ crd: tools ## Generate the CRD and the reference pages from the models
 	@$(PY) -m biospark_operator.api.v1alpha1.crd > crds/biospark.ai_biosparkenvironments.yaml
 	@cp crds/biospark.ai_biosparkenvironments.yaml charts/biospark-operator/files/
 	@$(PY) -m biospark_operator.api.v1alpha1.reference
+	@$(PY) -m biospark_operator.runtime.reference
 lock: tools ## Resolve the pinned requirements again
 	@requirements/lock

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
+from kopf._core.engines import peering
 
 from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.components.ownership import ENVIRONMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
@@ -190,6 +191,8 @@ async def run(
     tasks = await kopf.spawn_tasks(
         registry=registry(environments, client),
         settings=operator_settings(),
+        # Given, because kopf else asks for the name of the user, whom a container does not know.
+        identity=peering.Identity("biospark-operator"),
         clusterwide=True,
         standalone=True,
         stop_flag=stop,

@@ -1,0 +1,179 @@
+"""`make demo`: a real cluster, the operator from its chart, an environment coming up, and what to try next.
+
+As root on Linux everything runs as pods on a node of its own. Without root there is only a control plane: the
+operator then runs as a process of this user, and the API's pods stay pending, which the demo says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dev import deploy
+from dev.cluster import Cluster, ClusterError, Size
+from dev.cluster.size import missing_for_node
+from dev.deploy import CHECKOUT, Tools
+
+EXAMPLE = CHECKOUT / "examples" / "development.yaml"
+CRD = CHECKOUT / "crds" / "biospark.ai_biosparkenvironments.yaml"
+#: Seconds until the environment has to be ready.
+PATIENCE = 180.0
+
+
+def main() -> int:
+    """Run the demo; returns the exit code."""
+    began = time.monotonic()
+    missing = missing_for_node() if os.environ.get("CLUSTER", "") in ("", "local") else ""
+    cluster = Cluster.for_instance()
+    try:
+        with _step("Starting a Kubernetes cluster on this machine"):
+            cluster.up(Size.CONTROL_PLANE if missing else Size.NODE, report=_say)
+        tools = _operator_as_process(cluster) if missing else _operator_as_pods(cluster)
+        name = yaml.safe_load(EXAMPLE.read_text())["metadata"]["name"]
+        with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}"):
+            tools.kubectl("apply", "-f", str(EXAMPLE))
+            environment = _followed(tools, name, until="NetworkReady" if missing else "Ready")
+    except (ClusterError, RuntimeError) as error:
+        print(f"\nThe demo failed: {error}\n\n`make demo` goes on where it stopped.", file=sys.stderr)
+        return 1
+    _show(tools, name, environment)
+    if not missing:
+        _call(tools, environment)
+    _next_steps(cluster, name, environment, missing, time.monotonic() - began)
+    return 0
+
+
+def _operator_as_pods(cluster: Cluster) -> Tools:
+    with _step("Building the images of the operator and the API"):
+        images = cluster.build_project_images(report=_say)
+    with _step("helm install charts/biospark-operator"):
+        return deploy.install(cluster, images, report=_say)
+
+
+def _operator_as_process(cluster: Cluster) -> Tools:
+    """Run the operator as a process of this user, beside a control plane without a node."""
+    tools = Tools(cluster.kubeconfig)
+    with _step("Starting the operator as a process (no node, so no pods)"):
+        tools.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": deploy.NAMESPACE}}
+        tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
+        log = _state(cluster) / "operator.log"
+        _stop_process(cluster)
+        settings = {"LOG_FORMAT": "text", "HTTP_HOST": "127.0.0.1", "HTTP_PORT": "0", "LEADER_ELECTION": "false"}
+        environment = {f"BIOSPARK_OPERATOR_{key}": value for key, value in settings.items()}
+        environment |= {"KUBECONFIG": str(cluster.kubeconfig)}
+        environment |= {"BIOSPARK_OPERATOR_PLATFORM__API_IMAGE": "localhost/biospark/api:dev"}
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "biospark_operator.runtime.main"],
+                env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        (_state(cluster) / "operator.pid").write_text(str(process.pid))
+        _say(f"its log: {log}")
+    return tools
+
+
+def _state(cluster: Cluster) -> Path:
+    return cluster.kubeconfig.parent
+
+
+def _stop_process(cluster: Cluster) -> None:
+    """End the operator's process that an earlier demo left, if it is still that."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+        pid = int((_state(cluster) / "operator.pid").read_text())
+        if b"biospark_operator" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, 15)
+
+
+def _followed(tools: Tools, name: str, until: str) -> Mapping[str, Any]:
+    """Print each change of the environment's conditions until the condition `until` is True."""
+    shown: dict[str, tuple[str, str]] = {}
+    for environment in deploy.watched(tools, name, PATIENCE):
+        for condition in environment.get("status", {}).get("conditions", ()):
+            now = (condition["status"], condition["message"])
+            if shown.get(condition["type"]) != now:
+                shown[condition["type"]] = now
+                _say(f"{condition['type']:<16} {condition['status']:<8} {condition['message']}")
+        if any(
+            (c["type"], c["status"]) == (until, "True") for c in environment.get("status", {}).get("conditions", ())
+        ):
+            return environment
+    described = tools.kubectl("describe", "bse", name, check=False)
+    raise RuntimeError(f"the environment {name} was not ready within {PATIENCE:.0f} s\n{described}")
+
+
+def _show(tools: Tools, name: str, environment: Mapping[str, Any]) -> None:
+    """Print the status as a user reads it."""
+    print(f"\n$ kubectl get bse\n{tools.kubectl('get', 'bse')}")
+    print(f"$ kubectl get bse {name} -o yaml   # .status.conditions")
+    for condition in environment["status"]["conditions"]:
+        row = (condition["type"], condition["status"], condition["reason"], condition["message"])
+        print("{:<16} {:<8} {:<16} {}".format(*row))
+    namespace = environment["status"]["namespace"]
+    kinds = "deployments,pods,services,networkpolicies,roles,resourcequotas"
+    print(f"\n$ kubectl get {kinds} -n {namespace}\n{tools.kubectl('get', kinds, '-n', namespace)}")
+
+
+def _call(tools: Tools, environment: Mapping[str, Any]) -> None:
+    """Ask the API through its Service, as this machine reaches the cluster's addresses."""
+    namespace = environment["status"]["namespace"]
+    address = tools.kubectl("get", "service", "biospark-api", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+    url = f"http://{address}/readyz"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        print(f"$ curl {url}\n{answer.read().decode()}")
+
+
+def _next_steps(cluster: Cluster, name: str, environment: Mapping[str, Any], missing: str, seconds: float) -> None:
+    namespace = environment["status"]["namespace"]
+    kubectl = os.path.relpath(Path(sys.prefix) / "bin" / "kubectl")
+    print(f"\nThe demo is up after {seconds:.0f} s and stays up. Try:\n")
+    print(f"  export KUBECONFIG={cluster.kubeconfig}")
+    print(f"  alias kubectl={kubectl}\n")
+    steps = {
+        f"kubectl delete deployment biospark-api -n {namespace}": "it comes back",
+        f"kubectl label ns {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite": "it is put back",
+        f"kubectl describe bse {name}": "what was repaired, and why things are as they are",
+        f'kubectl patch bse {name} --type=merge -p \'{{"spec":{{"api":{{"replicas":2}}}}}}\'': "rolls out",
+        "kubectl apply -f examples/plan-only.yaml": "then: kubectl get bse plan-only -o yaml",
+        f"kubectl delete bse {name}": "leaves nothing",
+    }
+    for command, effect in steps.items():
+        print(f"  {command}\n      # {effect}")
+    if missing:
+        print(f"\nThis is the small demo: {missing}.")
+        print("The API's pods need a node; WorkloadReady says so. Run `make demo` as root on Debian for all of it.")
+    print("\nStop it with: make demo-down")
+
+
+@contextlib.contextmanager
+def _step(title: str) -> Iterator[None]:
+    print(f"==> {title}", flush=True)
+    began = time.monotonic()
+    yield
+    print(f"    done in {time.monotonic() - began:.1f} s", flush=True)
+
+
+def _say(text: str) -> None:
+    print(f"    {text}", flush=True)
+
+
+def down() -> int:
+    """Stop the demo and remove every trace of it; returns the exit code."""
+    cluster = Cluster.for_instance()
+    _stop_process(cluster)
+    cluster.down(report=print)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(down() if sys.argv[1:] == ["down"] else main())

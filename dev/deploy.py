@@ -1,0 +1,97 @@
+"""Installs the operator on a cluster from this checkout: images, chart, settings. Used by the demo and e2e tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.cluster import Cluster, programs
+from dev.cluster.local import LocalProvider
+
+CHECKOUT = Path(__file__).parents[1]
+CHART = CHECKOUT / "charts" / "biospark-operator"
+NAMESPACE = "biospark-system"
+RELEASE = "biospark-operator"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """kubectl and helm, both with the admin's kubeconfig of one cluster."""
+
+    kubeconfig: Path
+
+    def kubectl(self, *args: str, check: bool = True, text: str | None = None) -> str:
+        """Run kubectl, with `text` as its input, and return what it prints. Raises `RuntimeError` if it fails."""
+        return self._run(Path(sys.prefix) / "bin" / "kubectl", *args, check=check, text=text)
+
+    def helm(self, *args: str, check: bool = True, text: str | None = None) -> str:
+        """Run helm in the same way."""
+        return self._run(programs.path("helm"), *args, check=check, text=text)
+
+    def _run(self, program: Path, *args: str, check: bool, text: str | None) -> str:
+        done = subprocess.run(
+            [program, *args],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{program.name} {' '.join(args)} failed:\n{done.stderr.strip()}")
+        return done.stdout
+
+
+def values(cluster: Cluster, images: Mapping[str, str]) -> dict[str, Any]:
+    """Return the chart's values for a local cluster: its images, and its DNS server, which is no pod."""
+    repository, _, tag = images["operator"].rpartition(":")
+    dns = [cluster.node_address] if isinstance(cluster.provider, LocalProvider) else []
+    return {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
+        "platform": {"apiImage": images["api"], "network": {"dnsAddresses": dns}},
+        "networkPolicy": {"dns": {"cidrs": [f"{address}/32" for address in dns]}},
+    }
+
+
+def install(cluster: Cluster, images: Mapping[str, str], report: Callable[[str], None] = print) -> Tools:
+    """Install or upgrade the chart and return when its pods are ready, with the tools to go on with."""
+    tools = Tools(cluster.kubeconfig)
+    report(f"Installing the chart into the namespace {NAMESPACE}")
+    tools.helm(
+        "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
+        "--take-ownership", "--values", "-",
+        text=json.dumps(values(cluster, images)),
+    )  # fmt: skip
+    try:
+        tools.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s")
+    except RuntimeError as error:
+        pods = tools.kubectl("get", "pods,events", "-n", NAMESPACE, check=False)
+        logs = tools.kubectl("logs", f"deployment/{RELEASE}", "-n", NAMESPACE, "--tail=30", check=False)
+        raise RuntimeError(f"{error}\n{pods}\n{logs}") from None
+    return tools
+
+
+def watched(tools: Tools, name: str, seconds: float) -> Iterator[Mapping[str, Any]]:
+    """Yield the environment as it is, and again whenever it changes, for at most `seconds`."""
+    command = [str(Path(sys.prefix) / "bin" / "kubectl"), "get", "bse", name, "-o", "json", "--watch"]
+    command += [f"--request-timeout={seconds:.0f}s"]
+    decoder, text = json.JSONDecoder(), ""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "KUBECONFIG": str(tools.kubeconfig)}
+    ) as watch:
+        try:
+            for line in watch.stdout or ():
+                text += line
+                with contextlib.suppress(json.JSONDecodeError):
+                    environment, _ = decoder.raw_decode(text)
+                    text = ""
+                    yield environment
+        finally:
+            watch.terminate()

@@ -19,6 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: run the command again to go on where it stopped", file=sys.stderr)
+        return 130
 
 
 def parser() -> argparse.ArgumentParser:

@@ -87,9 +87,8 @@ def all_commands(instance: Instance, enter: tuple[str, ...]) -> list[Command]:
 
     directory, pki = instance.directory, instance.pki
     containerd = packages.which("containerd") or "containerd"
-    environment = {"PATH": f"{os.environ.get('PATH', '')}:{packages.ADMIN_PATH}"}
     return [
-        Command("containerd", (containerd, f"--config={directory}/containerd.toml"), enter, environment),
+        Command("containerd", (containerd, f"--config={directory}/containerd.toml"), enter),
         inside(
             "kubelet",
             *arguments(

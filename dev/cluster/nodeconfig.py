@@ -138,7 +138,6 @@ def kubelet(instance: Instance, machine: Machine) -> Mapping[str, Any]:
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": instance.cgroup,
         "enforceNodeAllocatable": [],
-        "localStorageCapacityIsolation": machine.cgroup_version_2,
         "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

@@ -63,7 +63,12 @@ def present(program: str) -> bool:
 
 def which(program: str) -> str | None:
     """Path of a program, also where PATH lacks the directories of the administrator."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{ADMIN_PATH}")
+    return shutil.which(program, path=administrator_path())
+
+
+def administrator_path() -> str:
+    """PATH with the directories of the administrator, which a root shell may lack."""
+    return f"{os.environ.get('PATH', '')}:{ADMIN_PATH}"
 
 
 def cni_directory() -> Path | None:

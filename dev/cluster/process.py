@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dev.cluster.instance import ClusterError
+from dev.cluster.packages import administrator_path
 
 TAIL_LINES = 15
 LARGEST_LOG = 20 * 1024 * 1024
@@ -196,8 +197,8 @@ def _spawn(command: Command, log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    environment = {**inherited, **command.environment}
+    inherited = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
+    environment = {**inherited, "PATH": administrator_path(), **command.environment}
     return os.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsid=True)
 
 

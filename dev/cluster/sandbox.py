@@ -8,11 +8,13 @@ Called by the node; needs root.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from dev.cluster.instance import ClusterError, Instance
+from dev.cluster.packages import administrator_path
 from dev.cluster.process import Command, Components, command_line
 
 HOLDER = "sandbox"
@@ -125,7 +127,8 @@ def _refuse_hidden_directory(instance: Instance) -> None:
 
 
 def _run(*command: str) -> None:
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PATH": administrator_path()}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ClusterError(f"`{' '.join(command)}` failed: {answer.stderr.strip()}")
 

@@ -77,8 +77,7 @@ def _command(arguments: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Isolation by chroot works where containers in containers would not."""
-    path = f"{os.environ.get('PATH', '')}:{packages.ADMIN_PATH}"
-    return {**os.environ, "BUILDAH_ISOLATION": "chroot", "PATH": path}
+    return {**os.environ, "BUILDAH_ISOLATION": "chroot", "PATH": packages.administrator_path()}
 
 
 def _still_runs(work: subprocess.Popen[bytes]) -> bool:

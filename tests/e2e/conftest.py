@@ -129,4 +129,4 @@ def env(installation: Installation) -> Iterator[Deployed]:
     yield deployed
     unprotect = '{"spec":{"deletionProtection":false,"suspend":false}}'
     deployed.tools.kubectl("patch", "bse", deployed.name, "--type=merge", "-p", unprotect, check=False)
-    deployed.delete()
+    deployed.tools.kubectl("delete", "bse", deployed.name, "--ignore-not-found", "--wait=false")

@@ -79,9 +79,8 @@ def test_an_image_that_does_not_exist_is_explained_and_the_old_version_serves_on
     env.apply()
     env.until("Ready", "True")
     env.apply(api={"image": "localhost/biospark/api:never-built"})
-    found = env.until("Stalled", "True", "ImagePullFailed", seconds=60)
-    message = next(c["message"] for c in found["status"]["conditions"] if c["type"] == "WorkloadReady")
-    assert "localhost/biospark/api:never-built" in message
+    env.until("WorkloadReady", "False", "ImagePullFailed", says="image localhost/biospark/api:never-built", seconds=60)
+    assert "1 of 1 pods of the previous version still serve" in env.dump()
     assert env.get("/healthz")[0] == 200
     env.apply()
     env.until("Ready", "True")

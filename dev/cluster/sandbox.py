@@ -58,9 +58,15 @@ def members(instance: Instance) -> list[int]:
 
 
 def disconnect(instance: Instance) -> None:
-    """Remove this machine's end of the link, and with it its routes."""
-    if _has_link(instance):
+    """Remove this machine's end of the link, and with it its routes.
+
+    The kernel removes it as well, some time after the last process of the node has ended.
+    """
+    try:
         _run("ip", "link", "delete", instance.link)
+    except ClusterError:
+        if _has_link(instance):
+            raise
 
 
 def _entered(components: Components) -> bool:

@@ -63,8 +63,9 @@ def _operator_as_pods(cluster: Cluster) -> Tools:
 def _operator_as_process(cluster: Cluster) -> Tools:
     """Run the operator as a process of this user, beside a control plane without a node."""
     tools = Tools(cluster.kubeconfig)
-    with _step("Starting the operator as a process (no node, so no pods)"):
+    with _step("Starting the operator as a process (there is no node for pods)"):
         tools.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+        tools.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": deploy.NAMESPACE}}
         tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
         log = _state(cluster) / "operator.log"

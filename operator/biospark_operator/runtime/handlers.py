@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,9 +17,10 @@ import kopf
 from kopf._core.engines import peering
 
 from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.components.ownership import ENVIRONMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from biospark_operator.components.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from biospark_operator.engine.reconcile import RECONCILE_REQUEST
 from biospark_operator.runtime.loop import Environments
+from biospark_operator.runtime.news import News
 
 GROUP, VERSION, PLURAL = "biospark.ai", "v1alpha1", "biosparkenvironments"
 FINALIZER = "biospark.ai/finalizer"
@@ -42,8 +41,6 @@ CHILDREN = (
     "roles.v1.rbac.authorization.k8s.io",
     "rolebindings.v1.rbac.authorization.k8s.io",
 )
-#: Kinds whose status is news: it says whether the environment is ready.
-_STATUS_MATTERS = frozenset({"Deployment", "Namespace"})
 #: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
 _LOGIN_LIFETIME = timedelta(minutes=10)
 
@@ -78,37 +75,34 @@ def registry(environments: Environments, client: KubernetesClient) -> kopf.Opera
         return _login(**kwargs)
 
     @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)
-    async def keep(name: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
+    async def keep(name: str | None, uid: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
         async def stop() -> None:
             await stopped.wait()
 
-        await environments.keep(str(name), lambda: bool(stopped), stop())
+        await environments.keep(str(name), str(uid), lambda: bool(stopped), stop())
 
     @kopf.on.delete(GROUP, VERSION, PLURAL, registry=handlers)
-    async def remove(name: str | None, **_: Any) -> None:
-        await environments.remove(str(name))
+    async def remove(name: str | None, uid: str | None, **_: Any) -> None:
+        await environments.remove(str(name), str(uid))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    async def environment_changed(name: str | None, body: kopf.Body, **_: Any) -> None:
-        slot = environments.slot(str(name))
-        slot.pull_secret = _pull_secret(body)
-        news = (body["metadata"].get("generation"), _request(body))
-        if slot.seen and slot.seen != news:
-            environments.wake(str(name))
-        slot.seen = news
+    async def environment_changed(
+        type: str | None,  # noqa: A002 - kopf's name
+        name: str | None,
+        uid: str | None,
+        body: kopf.Body,
+        **_: Any,
+    ) -> None:
+        if type == "DELETED":
+            environments.forget(str(name), str(uid))
+        else:
+            environments.slot(str(name), str(uid)).saw(_version(body), _pull_secret(body))
 
-    essences: dict[str, str] = {}
+    news = News(client)
 
     async def child_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        metadata = body["metadata"]
-        known, essence = essences.get(metadata["uid"]), _essence(body)
-        if type == "DELETED":
-            essences.pop(metadata["uid"], None)
-        else:
-            essences[metadata["uid"]] = essence
-        echo = type != "DELETED" and client.wrote(metadata["uid"], metadata["resourceVersion"])
-        if (type is not None and known != essence and not echo) or type == "DELETED":
-            environments.wake(metadata["labels"].get(ENVIRONMENT_LABEL, ""))
+        for environment in news.of(type, body):
+            environments.wake(environment)
 
     for child in CHILDREN:
         kopf.on.event(child, registry=handlers, id=f"child-{child}")(child_changed)
@@ -127,20 +121,10 @@ def _pull_secret(body: Mapping[str, Any]) -> str | None:
     return str(name) if name else None
 
 
-def _request(body: Mapping[str, Any]) -> str | None:
-    value = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUEST)
-    return str(value) if value else None
-
-
-def _essence(body: Mapping[str, Any]) -> str:
-    """Return a digest of what of a child is news when it changes."""
-    hidden = {"resourceVersion", "managedFields"}
-    metadata = {key: value for key, value in dict(body["metadata"]).items() if key not in hidden}
-    rest = {
-        k: v for k, v in dict(body).items() if k != "metadata" and (k != "status" or body["kind"] in _STATUS_MATTERS)
-    }
-    text = json.dumps([metadata, rest], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _version(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what of a resource asks for a pass when it changes; our own writes of the status don't."""
+    annotations = body["metadata"].get("annotations") or {}
+    return body["metadata"].get("generation"), annotations.get(RECONCILE_REQUEST)
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

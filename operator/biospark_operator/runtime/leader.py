@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds: how long a Lease is valid, how long the leader tries to renew it before it gives up, and how often.
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
+#: Seconds that giving the Lease up may take when the process ends.
+RELEASE_DEADLINE = 3.0
 API_VERSION = "coordination.k8s.io/v1"
 
 
@@ -59,6 +61,7 @@ class LeaseElection:
     identity: str
     name: str = "biospark-operator"
     monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _valid_until: float = 0.0
     _resigned: bool = False
     _seen: tuple[Any, Any] | None = None
@@ -81,14 +84,14 @@ class LeaseElection:
     async def acquire(self) -> None:
         """Return once this candidate is the leader. Other candidates' Leases are waited out."""
         logger.info("standing by: waiting for the Lease %s/%s", self.namespace, self.name)
-        while not await self._try():  # noqa: ASYNC110 - a Lease that runs out sends no event
-            await asyncio.sleep(RETRY_PERIOD)
+        while not await self._try():
+            await self.sleep(RETRY_PERIOD)
         logger.info("leading as %s", self.identity)
 
     async def hold(self) -> None:
         """Renew the Lease; return when it could not be renewed in time or belongs to someone else."""
         while self.monotonic() < self._valid_until:
-            await asyncio.sleep(RETRY_PERIOD)
+            await self.sleep(RETRY_PERIOD)
             await self._try()
         logger.error("lost the Lease %s/%s: this process must end", self.namespace, self.name)
 
@@ -96,10 +99,11 @@ class LeaseElection:
         """Give the Lease up, so that another replica needs not wait for it to run out."""
         self._resigned = True
         try:
-            lease = await self.leases.get(self._ref)
-            if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
-                await self.leases.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
-        except OutsideError as error:
+            async with asyncio.timeout(RELEASE_DEADLINE):
+                lease = await self.leases.get(self._ref)
+                if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
+                    await self.leases.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+        except (OutsideError, TimeoutError) as error:
             logger.warning("could not release the Lease %s/%s: %s", self.namespace, self.name, error)
 
     @property
@@ -112,11 +116,14 @@ class LeaseElection:
         try:
             async with asyncio.timeout(RENEW_DEADLINE / 2):
                 lease = await self.leases.get(self._ref)
+                if lease is None and self._vanished_from_another(began):
+                    return False
                 if lease is None:
                     await self.leases.create(self._lease(None))
                 elif self._free(lease, began):
                     await self.leases.replace(self._lease(lease))
                 else:
+                    self._valid_until = 0.0
                     return False
         except (OutsideError, TimeoutError) as error:
             logger.warning("could not take or renew the Lease %s/%s: %s", self.namespace, self.name, error)
@@ -126,7 +133,7 @@ class LeaseElection:
 
     def _free(self, lease: Manifest, now: float) -> bool:
         """Whether the Lease is ours, was given up, or was not renewed for its whole duration."""
-        spec = lease["spec"]
+        spec = lease.get("spec") or {}
         record = (spec.get("holderIdentity"), spec.get("renewTime"))
         if record != self._seen:
             self._seen, self._seen_at = record, now
@@ -134,9 +141,14 @@ class LeaseElection:
             return True
         return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or LEASE_DURATION)
 
+    def _vanished_from_another(self, now: float) -> bool:
+        """Whether somebody deleted the Lease of another replica, which may go on for as long as it was valid."""
+        holder = self._seen[0] if self._seen else None
+        return holder not in (None, "", self.identity) and now - self._seen_at < LEASE_DURATION
+
     def _lease(self, previous: Manifest | None) -> dict[str, Any]:
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        old = dict(previous["spec"]) if previous else {}
+        old = dict(previous.get("spec") or {}) if previous else {}
         taken = old.get("holderIdentity") != self.identity
         return {
             "apiVersion": API_VERSION,

@@ -17,11 +17,13 @@ def configure(settings: OperatorSettings) -> None:
     formats = {
         LogFormat.JSON: {
             "()": "pythonjsonlogger.json.JsonFormatter",
-            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+            "fmt": "%(levelname)s %(name)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
+            "timestamp": "time",
         },
         LogFormat.TEXT: {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
     }
+    quiet = max(logging.WARNING, getattr(logging, settings.log_level.value))
     logging.config.dictConfig(
         {
             "version": 1,
@@ -29,10 +31,6 @@ def configure(settings: OperatorSettings) -> None:
             "formatters": {"chosen": formats[settings.log_format]},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "chosen"}},
             "root": {"handlers": ["stderr"], "level": settings.log_level.value},
-            "loggers": {
-                "kopf": {"level": "WARNING"},
-                "kubernetes": {"level": "WARNING"},
-                "aiohttp.access": {"level": "WARNING"},
-            },
+            "loggers": {name: {"level": quiet} for name in ("kopf", "kubernetes", "aiohttp.access")},
         }
     )

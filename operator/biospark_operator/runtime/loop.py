@@ -43,46 +43,64 @@ class Slot:
     #: The generation and reconcile request that were seen last, to tell news from our own status writes.
     seen: tuple[object, ...] = ()
 
+    def saw(self, version: tuple[object, ...], pull_secret: str | None) -> None:
+        """Take note of the resource as an event shows it, and ask for a pass if it is another version."""
+        if self.seen and self.seen != version:
+            self.woken.set()
+        self.seen, self.pull_secret = version, pull_secret
+
 
 class Environments:
-    """All environments of this process, by name."""
+    """All environments of this process, by name and uid.
+
+    Two of one name are there at once when one is made anew while the process still looks at the old one, whose
+    finalizer somebody took away.
+    """
 
     def __init__(self, reconciler: Reconciler, passes: int) -> None:
         self._reconciler = reconciler
         self._passes = asyncio.Semaphore(passes)
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[str, dict[str, Slot]] = {}
 
-    def slot(self, name: str) -> Slot:
+    def slot(self, name: str, uid: str) -> Slot:
         """Return the slot of an environment, made when it is first asked for."""
-        return self._slots.setdefault(name, Slot())
+        return self._slots.setdefault(name, {}).setdefault(uid, Slot())
 
-    def all(self) -> dict[str, Slot]:
-        """Return every slot by the name of its environment."""
-        return dict(self._slots)
+    def all(self) -> list[tuple[str, Slot]]:
+        """Return every slot with the name of its environment."""
+        return [(name, slot) for name, namesakes in self._slots.items() for slot in namesakes.values()]
 
     def wake(self, name: str) -> None:
         """Ask for a pass soon. An environment that is not known here is not ours to keep."""
-        if slot := self._slots.get(name):
+        for slot in self._slots.get(name, {}).values():
             slot.woken.set()
 
     def wake_users_of(self, pull_secret: str) -> None:
         """Ask for a pass over every environment that copies this Secret."""
-        for slot in self._slots.values():
+        for _, slot in self.all():
             if slot.pull_secret == pull_secret:
                 slot.woken.set()
 
+    def forget(self, name: str, uid: str) -> None:
+        """Drop what is kept of an environment that is gone."""
+        namesakes = self._slots.get(name, {})
+        namesakes.pop(uid, None)
+        if not namesakes:
+            self._slots.pop(name, None)
+            metrics.forget(name)
+
     async def drained(self, seconds: float) -> None:
         """Return when no pass is running any more, or after `seconds`."""
-        running = [slot.lock for slot in self._slots.values() if slot.began is not None]
+        running = [slot.lock for _, slot in self.all() if slot.began is not None]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for lock in running:
                     async with lock:
                         pass
 
-    async def keep(self, name: str, stopped: Callable[[], bool], stop: Coroutine[None, None, object]) -> None:
+    async def keep(self, name: str, uid: str, stopped: Callable[[], bool], stop: Coroutine[None, None, object]) -> None:
         """Keep an environment until `stopped`; `stop` completes when that happens."""
-        slot, changed = self.slot(name), True
+        slot, changed = self.slot(name, uid), True
 
         async def reconcile() -> Next:
             return await self._reconciler.reconcile(name, slot.memory, changed=changed)
@@ -98,22 +116,26 @@ class Environments:
             stopping.cancel()
             slot.due = None
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, uid: str) -> None:
         """Delete what belongs to an environment, and return when everything is gone."""
-        slot = self.slot(name)
+        slot = self.slot(name, uid)
 
         async def teardown() -> Next:
+            body = await self._reconciler.store.read(name)
+            if body is None or body["metadata"]["uid"] != uid:
+                # Somebody took the finalizer away. What bears the name now is alive: it must not be taken down.
+                return Next(None, gone=True)
             return await self._reconciler.teardown(name, slot.memory)
 
         while not (next_ := await self._pass(name, slot, teardown)).gone:
             await self._sleep(slot, min(next_.after or TEARDOWN_LOOK, TEARDOWN_LOOK), None)
-        self._slots.pop(name, None)
-        metrics.forget(name)
+        self.forget(name, uid)
 
     async def _pass(self, name: str, slot: Slot, work: Callable[[], Awaitable[Next]]) -> Next:
         """Run one pass in its turn. What a pass could not do at all is tried again a little later."""
         async with slot.lock, self._passes:
             slot.began, slot.due = time.monotonic(), None
+            before = dict(slot.memory.reports)
             try:
                 with metrics.timed_pass():
                     return await work()
@@ -122,12 +144,15 @@ class Environments:
                 return Next(None)
             except OutsideError as error:
                 logger.warning("the pass over %s failed: %s", name, error)
+                metrics.PASS_ERRORS.labels("unreachable").inc()
                 return Next(UNREACHABLE_RETRY)
             except Exception:
                 logger.exception("the pass over %s met a defect", name)
+                metrics.PASS_ERRORS.labels("defect").inc()
                 return Next(UNREACHABLE_RETRY)
             finally:
                 slot.began = None
+                metrics.count(before, slot.memory.reports)
 
     async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Task[object] | None) -> bool:
         """Sleep until woken (True), stopped or `seconds` have passed (False)."""

@@ -16,17 +16,17 @@ import sys
 from collections.abc import Coroutine
 
 import uvloop
-from pydantic import ValidationError
 
 from biospark_operator import __version__
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.components import catalog
+from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime import handlers, logs, metrics, server, sources
 from biospark_operator.runtime.admission import admission
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
-from biospark_operator.runtime.settings import OperatorSettings, explained
+from biospark_operator.runtime.settings import OperatorSettings, WrongSettingsError, load
 from biospark_operator.runtime.store import KubernetesStore
 
 logger = logging.getLogger(__name__)
@@ -39,13 +39,18 @@ DRAIN, CLOSE = 15.0, 8.0
 def main() -> None:
     """Run the operator until it is told to end. Exits with 2 on wrong settings, 1 when it can't go on."""
     try:
-        settings = OperatorSettings()
-    except ValidationError as error:
-        for line in explained(error):
+        settings = load()
+    except WrongSettingsError as error:
+        for line in error.lines:
             print(f"biospark-operator: wrong setting {line}", file=sys.stderr)
         sys.exit(2)
     logs.configure(settings)
-    sys.exit(uvloop.run(operate(settings)))
+    try:
+        code = uvloop.run(operate(settings))
+    except (OutsideError, OSError) as error:
+        logger.error("the operator can't start: %s", error)  # noqa: TRY400 - it is no defect, the message is all
+        code = 1
+    sys.exit(code)
 
 
 async def operate(settings: OperatorSettings) -> int:

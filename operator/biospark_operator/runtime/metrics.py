@@ -1,4 +1,8 @@
-"""The operator's own metrics, in the Prometheus registry of the process."""
+"""The operator's own metrics, in the Prometheus registry of the process.
+
+`loop` counts passes and what came of them, `store` shows the conditions as they are read and written, `main`
+says who leads. Every metric is described in `docs/reference/metrics.md`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from biospark_operator.engine.convergence import Report
+from biospark_operator.engine.outcome import Blocked, Failed
 
 PASSES = Histogram(
     "biospark_operator_pass_seconds",
@@ -19,7 +26,19 @@ CONDITION = Gauge(
     ["environment", "condition"],
 )
 ACTIONS = Counter(
-    "biospark_operator_actions_total", "What the operator did, by component and verb.", ["component", "verb"]
+    "biospark_operator_actions_total",
+    "What the operator created, updated and replaced, by component and verb.",
+    ["component", "verb"],
+)
+PROBLEMS = Counter(
+    "biospark_operator_problems_total",
+    "How often a component was looked at and was blocked or failed, by component and reason.",
+    ["component", "reason"],
+)
+PASS_ERRORS = Counter(
+    "biospark_operator_pass_errors_total",
+    "Passes that ended early: the API server did not read or write the resource, or the operator has a defect.",
+    ["cause"],
 )
 LEADER = Gauge("biospark_operator_leader", "1 while this replica works, 0 while it stands by.")
 
@@ -31,6 +50,17 @@ def timed_pass() -> Iterator[None]:
     """Measure a pass."""
     with PASSES.time():
         yield
+
+
+def count(before: Mapping[str, Report], after: Mapping[str, Report]) -> None:
+    """Count what the components of one pass did and met: their reports of `after` that are not in `before`."""
+    for component, report in after.items():
+        if before.get(component) is report:
+            continue
+        for action in report.done:
+            ACTIONS.labels(component, action.verb.value).inc()
+        if isinstance(report.outcome, Blocked | Failed):
+            PROBLEMS.labels(component, report.outcome.reason).inc()
 
 
 def show(environment: str, status: Mapping[str, Any]) -> None:

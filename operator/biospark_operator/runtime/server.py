@@ -32,7 +32,7 @@ class Health:
     def problems(self) -> list[str]:
         """Return what shows that this process does not make progress; empty if it does."""
         now, found = self.monotonic(), []
-        for name, slot in self.environments.all().items():
+        for name, slot in self.environments.all():
             if slot.began is not None and now - slot.began > HUNG:
                 found.append(f"the pass over {name} has been running for more than {HUNG:.0f} s")
             if slot.due is not None and now - slot.due > OVERDUE:

@@ -8,16 +8,30 @@ field; `docs/reference/settings.md` is generated from the descriptions here.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, ValidationError
+import yaml
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    YamlConfigSettingsSource,
+)
 
 from biospark_operator.components.platform import Platform
 
 CONFIG_VARIABLE = "BIOSPARK_OPERATOR_CONFIG"
+_PREFIX = "BIOSPARK_OPERATOR_"
+#: What Kubernetes adds to the variables of a container for a Service named biospark-operator or alike.
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_|$)")
 
 
 class LogFormat(StrEnum):
@@ -40,7 +54,8 @@ class OperatorSettings(BaseSettings):
     """The settings of the operator's process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BIOSPARK_OPERATOR_",
+        env_prefix=_PREFIX,
+        env_prefix_target="all",
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -75,11 +90,67 @@ class OperatorSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over environment variables, and those over the file."""
         file = os.environ.get(CONFIG_VARIABLE)
-        sources = (init_settings, env_settings)
+        sources = (init_settings, _Variables(settings_cls))
         return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=Path(file))) if file else sources
 
 
-def explained(error: ValidationError) -> list[str]:
+class _Variables(EnvSettingsSource):
+    """Environment variables by the names that the file has, so that both can set fields of one object."""
+
+    def __call__(self) -> dict[str, Any]:
+        return _by_alias(self.settings_cls, super().__call__())
+
+
+def _by_alias(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the fields of `model` and of the models in it by their aliases; the keys of other maps are data."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        info = model.model_fields.get(key)
+        kind = info.annotation if info else None
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and isinstance(value, Mapping):
+            value = _by_alias(kind, value)  # noqa: PLW2901
+        named[info.alias or key if info else key] = value
+    return named
+
+
+class WrongSettingsError(Exception):
+    """The operator can't start with these settings. `lines` say which are wrong and why, never their values."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def load() -> OperatorSettings:
+    """Read the settings. Raises `WrongSettingsError`."""
+    file = os.environ.get(CONFIG_VARIABLE)
+    if file and not Path(file).is_file():
+        raise WrongSettingsError([f"{CONFIG_VARIABLE}: there is no file {file}"])
+    if unknown := _unknown_variables():
+        raise WrongSettingsError([f"{name}: there is no such setting" for name in unknown])
+    try:
+        return OperatorSettings()
+    except ValidationError as error:
+        raise WrongSettingsError(_explained(error)) from None
+    except SettingsError as error:
+        raise WrongSettingsError([f"{error}; write JSON"]) from None
+    except (yaml.YAMLError, OSError, ValueError, TypeError):
+        raise WrongSettingsError([f"{CONFIG_VARIABLE}: {file} is not a YAML mapping that can be read"]) from None
+
+
+def _unknown_variables() -> list[str]:
+    """Return the variables with our prefix that set nothing, but for those that Kubernetes makes of Services."""
+    fields = OperatorSettings.model_fields
+    known = {name for field, info in fields.items() for name in (field, str(info.alias).lower())} | {"config"}
+    names = (name for name in os.environ if name.upper().startswith(_PREFIX))
+    return sorted(
+        name
+        for name in names
+        if name.removeprefix(_PREFIX).lower().partition("__")[0] not in known and not _SERVICE_LINK.search(name)
+    )
+
+
+def _explained(error: ValidationError) -> list[str]:
     """Return one line per wrong setting: which one, and what is wrong with it. Values are not repeated."""
     lines = []
     for details in error.errors(include_input=False, include_url=False):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from biospark_operator.clients.kubernetes import KubernetesClient
@@ -16,6 +17,9 @@ from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import OutsideError
 
 logger = logging.getLogger(__name__)
+
+#: Seconds after which a watch that ends was a good one, so that the next one may begin soon.
+STEADY = 60.0
 
 
 async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> None:
@@ -25,11 +29,11 @@ async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: 
     """
     failures, rng = 0, random.Random()  # noqa: S311 - jitter
     while True:
+        began = time.monotonic()
         try:
             async for name in client.watch_names("v1", "Secret", namespace):
-                failures = 0
                 changed(name)
         except OutsideError as error:
-            failures += 1
             logger.warning("watching Secrets in %s was interrupted: %s", namespace, error)
-            await asyncio.sleep(delay(failures, rng))
+        failures = 1 if time.monotonic() - began > STEADY else failures + 1
+        await asyncio.sleep(delay(failures, rng))

@@ -11,6 +11,7 @@ from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components.ownership import API_VERSION, KIND
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.events import Event
+from biospark_operator.runtime import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ class KubernetesStore:
 
     async def read(self, name: str) -> Manifest | None:
         """Return the resource as it is now, or None if it does not exist."""
-        return await self._client.get(ObjectRef(API_VERSION, KIND, None, name))
+        body = await self._client.get(ObjectRef(API_VERSION, KIND, None, name))
+        if body is not None:
+            metrics.show(name, body.get("status") or {})
+        return body
 
     async def write_status(self, body: Manifest, status: Mapping[str, Any]) -> None:
         """Make `status` the whole status of the resource, if it is still the one that `body` was read from."""
@@ -32,6 +36,7 @@ class KubernetesStore:
         await self._client.apply_status(
             {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
         )
+        metrics.show(metadata["name"], status)
 
     async def record(self, body: Manifest, event: Event) -> None:
         """Record an Event; one that can't be recorded is logged and lost, the pass goes on."""

@@ -42,7 +42,9 @@ def main() -> int:
         name = yaml.safe_load(EXAMPLE.read_text())["metadata"]["name"]
         with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}"):
             tools.kubectl("apply", "-f", str(EXAMPLE))
-            environment = _followed(tools, name, until="NetworkReady" if missing else "Ready")
+            environment = _followed(
+                tools, name, until=("WorkloadReady", "Unschedulable") if missing else ("Ready", "Succeeded")
+            )
     except (ClusterError, RuntimeError) as error:
         print(f"\nThe demo failed: {error}\n\n`make demo` goes on where it stopped.", file=sys.stderr)
         return 1
@@ -96,8 +98,8 @@ def _stop_process(cluster: Cluster) -> None:
             os.kill(pid, 15)
 
 
-def _followed(tools: Tools, name: str, until: str) -> Mapping[str, Any]:
-    """Print each change of the environment's conditions until the condition `until` is True."""
+def _followed(tools: Tools, name: str, until: tuple[str, str]) -> Mapping[str, Any]:
+    """Print each change of the environment's conditions until one of the type and with the reason `until` is there."""
     shown: dict[str, tuple[str, str]] = {}
     for environment in deploy.watched(tools, name, PATIENCE):
         for condition in environment.get("status", {}).get("conditions", ()):
@@ -105,9 +107,7 @@ def _followed(tools: Tools, name: str, until: str) -> Mapping[str, Any]:
             if shown.get(condition["type"]) != now:
                 shown[condition["type"]] = now
                 _say(f"{condition['type']:<16} {condition['status']:<8} {condition['message']}")
-        if any(
-            (c["type"], c["status"]) == (until, "True") for c in environment.get("status", {}).get("conditions", ())
-        ):
+        if any((c["type"], c["reason"]) == until for c in environment.get("status", {}).get("conditions", ())):
             return environment
     described = tools.kubectl("describe", "bse", name, check=False)
     raise RuntimeError(f"the environment {name} was not ready within {PATIENCE:.0f} s\n{described}")

@@ -5,12 +5,12 @@ Pure: `reconcile` hands over the status before and after a pass and records what
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from biospark_operator.engine.component import Action
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.engine.component import Action, Verb
 from biospark_operator.engine.convergence import Report
 
 
@@ -24,41 +24,52 @@ class Event:
 
 
 def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Event]:
-    """Return an Event for `Ready` when its status or reason changed, and for each `Stalled` that began."""
+    """Return an Event if the status or the reason of `Ready` changed: a Warning where something went wrong."""
     old = {c["type"]: c for c in before.get("conditions") or ()}
     new = {c["type"]: c for c in after.get("conditions") or ()}
     ready = new.get("Ready")
     if ready is None or _same(old.get("Ready"), ready):
         return []
-    bad = ready["status"] == "False" and "Stalled" in new
-    return [Event("Warning" if bad or _failing(ready, new) else "Normal", ready["reason"], ready["message"])]
+    bad = "Stalled" in new or _retrying(new)
+    return [Event("Warning" if bad else "Normal", ready["reason"], ready["message"])]
 
 
 def actions_done(reports: Mapping[str, Report], drifted: Iterable[tuple[str, Action]]) -> list[Event]:
-    """Return an Event per component that did something: how much, and for repairs what was found changed."""
+    """Return an Event per component that did something: what was done, and for repairs what was found changed."""
     repairs = {(name, action.target) for name, action in drifted}
     events = []
     for name, report in reports.items():
-        if not report.done:
-            continue
-        repaired = [action for action in report.done if (name, action.target) in repairs]
+        repaired = [f"{action.target}: {action.summary}" for action in report.done if (name, action.target) in repairs]
         if repaired:
-            shown = "; ".join(f"{a.target}: {a.summary}" for a in repaired[:3])
-            more = f" and {len(repaired) - 3} more" if len(repaired) > 3 else ""
-            events.append(Event("Warning", "DriftRepaired", f"{name}: {shown}{more}"))
-        else:
-            counts = Counter(action.verb.value.lower() for action in report.done)
-            done = ", ".join(f"{count} to {verb}" for verb, count in sorted(counts.items()))
-            targets = ", ".join(action.target for action in report.done[:3])
-            more = f" and {len(report.done) - 3} more" if len(report.done) > 3 else ""
-            events.append(Event("Normal", "Applied", f"{name}: {done}: {targets}{more}"))
+            events.append(Event("Warning", "DriftRepaired", f"{name}: {_first(repaired)}"))
+        elif report.done:
+            done = [f"{_PAST[action.verb]} {action.target}" for action in report.done]
+            events.append(Event("Normal", "Applied", f"{name}: {_first(done)}"))
     return events
+
+
+def removed(targets: Sequence[str]) -> list[Event]:
+    """Return an Event for what was removed because nobody wants it any more, if anything was."""
+    return [Event("Normal", "Pruned", f"no longer wanted, and gone: {_first(targets)}")] if targets else []
+
+
+def deleted() -> Event:
+    """Return the last Event of an environment."""
+    return Event("Normal", "Deleted", "everything that was created for this environment is gone")
+
+
+_PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.REPLACE: "replaced", Verb.DELETE: "deleted"}
+
+
+def _first(items: Sequence[str], limit: int = 5) -> str:
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return "; ".join(items[:limit]) + more
 
 
 def _same(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
     return old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"])
 
 
-def _failing(ready: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+def _retrying(conditions: Mapping[str, Any]) -> bool:
     reconciling = conditions.get("Reconciling")
-    return ready["status"] == "False" and reconciling is not None and reconciling["reason"] == "ProgressingWithRetry"
+    return reconciling is not None and reconciling["reason"] == Reason.PROGRESSING_WITH_RETRY

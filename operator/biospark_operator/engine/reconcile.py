@@ -147,6 +147,7 @@ class Reconciler:
         held = Inventory.from_status(_status(body))
         removal = await remove(held, identity_of(body), self.components, self.leadership)
         if not removal.problem and not removal.waiting:
+            await self.store.record(body, events.deleted())
             return Next(None, gone=True)
         left = held.without(removal.gone)
         return await self._finish(body, report.deleting(removal), self._after_removal(removal, memory), inventory=left)
@@ -158,7 +159,11 @@ class Reconciler:
         fresh = this.status.get("observedGeneration") != this.env.generation or not this.status.get("conditions")
         if held.covers(intended) and not fresh and not _request(this.body):
             return this
-        conditions = report.beginning(this.env.generation, this.components) if fresh else report.kept(this.status)
+        conditions = (
+            report.beginning(this.env.generation, this.components, applies=this.applies)
+            if fresh
+            else report.kept(this.status)
+        )
         await self._finish(this.body, conditions, after=None, inventory=intended)
         return replace(this, body=await self.store.read(this.env.name) or this.body)
 
@@ -204,7 +209,7 @@ class Reconciler:
             self._after(this, reports, leftovers),
             inventory=Inventory.from_status(this.status).without(leftovers.gone),
             fields=fields,
-            done=events.actions_done(reports, drifted),
+            done=[*events.actions_done(reports, drifted), *events.removed(leftovers.gone)],
         )
 
     def _drifted(self, this: Pass, reports: Mapping[str, Report]) -> list[tuple[str, Action]]:

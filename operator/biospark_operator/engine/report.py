@@ -87,9 +87,9 @@ def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None) -
     return [Condition("Ready", "True", Reason.SUCCEEDED, f"all {len(outcomes)} components are ready")]
 
 
-def beginning(generation: int, components: Sequence[AnyComponent]) -> list[Condition]:
+def beginning(generation: int, components: Sequence[AnyComponent], *, applies: bool) -> list[Condition]:
     """Return the conditions of the first write of a generation, before anything was done."""
-    message = f"applying generation {generation}"
+    message = f"{'applying' if applies else 'planning'} generation {generation}"
     return [
         Condition("Ready", "Unknown", Reason.PROGRESSING, message),
         Condition("Reconciling", "True", Reason.PROGRESSING, message),

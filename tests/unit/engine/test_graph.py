@@ -24,7 +24,7 @@ def test_a_requirement_that_is_disabled_counts_as_fulfilled() -> None:
 
 
 def test_a_circle_is_refused_and_named() -> None:
-    with pytest.raises(ValueError, match="circle: .*a.*b"):
+    with pytest.raises(ValueError, match=r"circle: .*a.*b"):
         graph.in_order([component("a", "b"), component("b", "a")])
 
 

@@ -415,6 +415,23 @@ async def test_who_lost_the_lead_changes_nothing_any_more_and_the_next_leader_fi
     assert bench.inventory == ["house", "roof", "window"]
 
 
+async def test_events_tell_what_was_done_what_was_pruned_and_that_all_is_gone(bench, top) -> None:
+    await bench.run()
+    top.things = ["roof"]
+    await bench.run()
+    await bench.teardown()
+    told = [(e.reason, e.message) for e in bench.store.events]
+    assert ("Applied", "top: created roof; created window") in told
+    assert ("Pruned", "no longer wanted, and gone: window") in told
+    assert told[-1] == ("Deleted", "everything that was created for this environment is gone")
+
+
+async def test_mode_plan_does_not_say_that_it_applies(bench) -> None:
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert bench.store.events[0].message == "planning generation 2"
+
+
 async def test_events_tell_transitions_once(bench, base) -> None:
     await bench.run()
     reasons = [e.reason for e in bench.store.events]

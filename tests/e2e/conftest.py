@@ -41,6 +41,11 @@ class Installation:
         selector = f"app.kubernetes.io/instance={deploy.RELEASE}"
         return self.tools.kubectl("logs", "-n", deploy.NAMESPACE, "-l", selector, "--tail=-1", check=False)
 
+    def check_rights(self) -> None:
+        """Fail if the operator was refused anything. To be asked before a pod goes and takes its log along."""
+        refusals = [line for line in self.operator_log().splitlines() if REFUSED.search(line)]
+        assert not refusals, "the operator was refused something:\n" + "\n".join(refusals[:10])
+
 
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Installation]:
@@ -52,8 +57,7 @@ def installation() -> Iterator[Installation]:
         images = cluster.build_project_images()
         found = Installation(cluster, deploy.install(cluster, images), images)
         yield found
-        refusals = [line for line in found.operator_log().splitlines() if REFUSED.search(line)]
-        assert not refusals, "the operator was refused something:\n" + "\n".join(refusals[:10])
+        found.check_rights()
 
 
 class Deployed:

@@ -186,6 +186,7 @@ def test_another_replica_takes_over_when_the_leader_is_killed(env: Deployed) -> 
             "get", "lease", "biospark-operator", "-n", deploy.NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"
         )
 
+    env.installation.check_rights()
     old = leader()
     env.tools.kubectl("delete", "pod", old, "-n", deploy.NAMESPACE, "--grace-period=0", "--force")
     env.eventually(lambda: leader() not in ("", old), "another pod leads", seconds=20)
@@ -199,6 +200,7 @@ def test_another_replica_takes_over_when_the_leader_is_killed(env: Deployed) -> 
 def test_environments_survive_that_the_operator_is_uninstalled(env: Deployed) -> None:
     env.apply()
     env.until("Ready", "True")
+    env.installation.check_rights()
     env.tools.helm("uninstall", deploy.RELEASE, "--namespace", deploy.NAMESPACE, "--wait")
     try:
         assert env.get("/healthz")[0] == 200

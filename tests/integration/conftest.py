@@ -24,6 +24,7 @@ from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.reconcile import Memory, Next, Reconciler
 from biospark_operator.runtime.admission import admission
+from biospark_operator.runtime.handlers import FINALIZER
 from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.store import KubernetesStore
 from dev.cluster import Size
@@ -88,7 +89,8 @@ class Operated:
         body = {
             "apiVersion": "biospark.ai/v1alpha1",
             "kind": "BioSparkEnvironment",
-            "metadata": {"name": self.name},
+            # The finalizer is kopf's work; without it a deleted environment would be gone at once.
+            "metadata": {"name": self.name, "finalizers": [FINALIZER]},
             "spec": {"profile": "Development", "host": f"{self.name}.biospark.example", **spec},
         }
         self.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", input=json.dumps(body))
@@ -109,7 +111,8 @@ class Operated:
         raise AssertionError(f"does not settle: {await self.status()}")
 
     async def torn_down(self, seconds: float = 60) -> None:
-        """Delete what belongs to the environment until it is gone; raises TimeoutError with what is waited for."""
+        """Delete the environment until all of it is gone; raises TimeoutError with what is waited for."""
+        self.kubectl("delete", "bse", self.name, "--wait=false")
         try:
             async with asyncio.timeout(seconds):
                 while not (await self.reconciler.teardown(self.name, self.memory)).gone:
@@ -175,6 +178,8 @@ async def operate(client: KubernetesClient, kubectl: Kubectl) -> AsyncIterator[C
 
 
 async def _cleaned(operated: Operated) -> None:
+    unheld = '{"metadata":{"finalizers":null}}'
+    operated.kubectl("patch", "bse", operated.name, "--type=merge", "-p", unheld, check=False)
     operated.kubectl("delete", "bse", operated.name, "--ignore-not-found", "--wait=false")
     operated.kubectl("delete", "namespace", operated.namespace, "--ignore-not-found", "--wait=false")
 

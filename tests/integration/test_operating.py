@@ -198,7 +198,7 @@ async def test_two_environments_that_want_one_namespace(operate: Callable[[], Op
     assert first.name in await second.message("Stalled")
     await first.run()
     assert await first.told("NamespaceReady") == ("True", "Succeeded")
-    assert (await second.reconciler.teardown(second.name, second.memory)).gone
+    await second.torn_down()
     assert await first.get("apps/v1", "Deployment", "biospark-api")
 
 

@@ -132,9 +132,12 @@ class Reconciler:
         return await self._conclude(this, reports, unwanted, leftovers)
 
     async def teardown(self, name: str, memory: Memory) -> Next:
-        """Go on deleting the environment, until the answer says `gone`."""
+        """Go on deleting the environment, until the answer says `gone`.
+
+        A resource of this name that nobody deletes is another one, made after the one we took down had gone.
+        """
         body = await self.store.read(name)
-        if body is None:
+        if body is None or not body["metadata"].get("deletionTimestamp"):
             return Next(None, gone=True)
         self.leadership.check()
         if body["spec"].get("suspend"):

@@ -47,6 +47,7 @@ class Bench:
         return await self.reconciler.reconcile("dev", self.memory, changed=changed)
 
     async def teardown(self):
+        self.store.body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         self.world.calls.clear()
         return await self.reconciler.teardown("dev", self.memory)
 
@@ -345,7 +346,6 @@ async def test_the_operators_own_namespace_is_refused(bench) -> None:
 
 async def test_deletion_removes_everything_against_the_dependency_order(bench) -> None:
     await bench.run()
-    bench.store.body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert (await bench.teardown()).gone
     assert [c for c in bench.world.writes() if c != "write status"] == ["delete roof", "delete window", "delete house"]
 
@@ -385,6 +385,12 @@ async def test_a_suspended_environment_is_not_deleted(bench) -> None:
     await bench.run()
     bench.edit(suspend=True)
     assert not (await bench.teardown()).gone
+    assert bench.world.things
+
+
+async def test_a_namesake_made_after_the_deletion_is_left_alone(bench) -> None:
+    await bench.run()
+    assert (await bench.reconciler.teardown("dev", bench.memory)).gone
     assert bench.world.things
 
 

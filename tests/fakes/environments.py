@@ -10,7 +10,7 @@ from biospark_operator.api.v1alpha1.effective import effective
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.validation import parse_environment
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.reconcile import identity_of
+from biospark_operator.runtime.admission import identity_of
 
 
 def body(name: str = "dev", *, generation: int = 1, metadata: Mapping[str, Any] | None = None, **spec: Any) -> Any:

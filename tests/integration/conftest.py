@@ -23,7 +23,7 @@ from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.reconcile import Memory, Next, Reconciler
-from biospark_operator.runtime.admission import admission
+from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.handlers import FINALIZER
 from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.store import KubernetesStore
@@ -75,6 +75,7 @@ class Operated:
         self.reconciler = Reconciler(
             components=catalog.components(client, Platform(), operator_namespace=OPERATOR_NAMESPACE),
             admit=admission(Platform(apiImage="registry.example/api:1").defaults(), OPERATOR_NAMESPACE),
+            identify=identity_of,
             store=KubernetesStore(client, "tests"),
             leadership=SoleReplica(),
             operator_version="tests",

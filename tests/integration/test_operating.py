@@ -181,6 +181,7 @@ async def test_a_foreign_namespace_is_refused_and_left_alone_until_adoption_is_a
     assert await env.told("Stalled") == ("True", "NotOwned")
     assert "adoptionPolicy: IfUnowned" in await env.message("Stalled")
     assert env.kubectl("get", "ns", env.namespace, "-o", "jsonpath={.metadata.ownerReferences}") == ""
+    assert env.kubectl("get", "quota,limitrange,role,netpol,deploy", "-n", env.namespace, "-o", "name") == ""
     env.apply(adoptionPolicy="IfUnowned")
     await env.run()
     assert await env.told("NamespaceReady") == ("True", "Succeeded")

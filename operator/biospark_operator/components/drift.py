@@ -27,7 +27,7 @@ def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
     """Return the paths in which `live` is not what `manager` wants with `desired`, sorted, without doubles."""
     applied = _applied_fields(live, manager)
     paths = {
-        *_changed(desired, live, "", quantity=False),
+        *_changed(desired, live, applied, "", quantity=False),
         *_lost(_without_identity(desired), applied, ""),
         *_abandoned(_without_identity(desired), applied, ""),
     }
@@ -52,14 +52,17 @@ def _without_identity(desired: Manifest) -> Manifest:
     return {**{k: v for k, v in desired.items() if k not in ("apiVersion", "kind")}, "metadata": metadata}
 
 
-def _changed(desired: Any, live: Any, path: str, *, quantity: bool) -> Iterator[str]:
+def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: str, *, quantity: bool) -> Iterator[str]:
     """Yield the paths of values that are wanted and are not there."""
+    applied = applied or {}
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         for key, value in desired.items():
-            yield from _changed(value, live.get(key), _dotted(path, key), quantity=quantity or key in _QUANTITIES)
-    elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live)) is not None:
+            below, is_quantity = applied.get(f"f:{key}"), quantity or key in _QUANTITIES
+            yield from _changed(value, live.get(key), below, _dotted(path, key), quantity=is_quantity)
+    elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live, applied)) is not None:
         for label, wanted, found in pairs:
-            yield from _changed(wanted, found, f"{path}[{label}]", quantity=quantity)
+            below = _entry_of(wanted, applied)
+            yield from _changed(wanted, found, below, f"{path}[{label}]", quantity=quantity)
     elif not _equal(desired, live, quantity=quantity):
         yield path
 
@@ -118,8 +121,16 @@ def _has_key(item: Any, key: Any) -> bool:
     return bool(item == key)
 
 
-def _paired(desired: Sequence[Any], live: Sequence[Any]) -> list[tuple[str, Any, Any]] | None:
-    """Match the items of two lists by a key that tells them apart, else by position; None if neither is possible."""
+def _paired(
+    desired: Sequence[Any], live: Sequence[Any], applied: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]] | None:
+    """Match the items of two lists; None if that is not possible.
+
+    The API server knows best what tells items apart, and says so in managedFields. Where it says nothing, a key
+    that all items have does, else their position.
+    """
+    if keys := [json.loads(entry[2:]) for entry in applied if entry.startswith(("k:", "v:"))]:
+        return [(_label(item, index), item, _same_item(item, live, keys)) for index, item in enumerate(desired)]
     key = next((key for key in _ITEM_KEYS if _tells_apart(key, desired) and _tells_apart(key, live)), None)
     if key is not None:
         found = {item[key]: item for item in live}
@@ -127,6 +138,12 @@ def _paired(desired: Sequence[Any], live: Sequence[Any]) -> list[tuple[str, Any,
     if len(desired) != len(live):
         return None
     return [(str(i), wanted, found) for i, (wanted, found) in enumerate(zip(desired, live, strict=True))]
+
+
+def _same_item(item: Any, live: Sequence[Any], keys: Sequence[Any]) -> Any:
+    """Return the item of `live` that has the same one of `keys` as `item`, or None."""
+    key = next((key for key in keys if _has_key(item, key)), None)
+    return None if key is None else next((other for other in live if _has_key(other, key)), None)
 
 
 def _tells_apart(key: str, items: Sequence[Any]) -> bool:

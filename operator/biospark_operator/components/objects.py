@@ -108,11 +108,12 @@ class ObjectsComponent:
         return Seen(desired, live, await self.evidence(env))
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
-        """Return what to create and to update, in the order of the builder; foreign objects are left alone.
+        """Return what to create and to update, in the order of the builder.
 
-        While an object is on its way out nothing is done: its namespace would refuse new ones.
+        Nothing is done while an object is foreign or on its way out: others may belong into a foreign namespace,
+        and one that is going would refuse them.
         """
-        if any("deletionTimestamp" in live["metadata"] for live in seen.live.values()):
+        if any("deletionTimestamp" in live["metadata"] or _is_foreign(env, live) for live in seen.live.values()):
             return []
         actions = (self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items())
         return [action for action in actions if action is not None]
@@ -121,8 +122,6 @@ class ObjectsComponent:
         if live is None:
             return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=(desired, False))
         if not ownership.is_ours(live, env.identity):
-            if not _may_adopt(env, live):
-                return None
             return Action(Verb.UPDATE, str(ref), f"adopt {ref.short}", payload=(desired, False))
         paths = drift.differences(desired, live, self.field_manager)
         if not paths:
@@ -137,8 +136,8 @@ class ObjectsComponent:
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Refuse foreign objects, wait for those on their way out, and let `assess` say the rest."""
         for ref, live in seen.live.items():
-            if not ownership.is_ours(live, env.identity) and not _may_adopt(env, live):
-                return _foreign(ref, live)
+            if _is_foreign(env, live):
+                return _refusal(ref, live)
             if "deletionTimestamp" in live["metadata"]:
                 why = readiness.held_up(live)
                 reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
@@ -165,11 +164,13 @@ class ObjectsComponent:
         return None if live is None else readiness.held_up(live).removeprefix(": ")
 
 
-def _may_adopt(env: Environment, live: Manifest) -> bool:
-    return env.spec.adoption_policy is AdoptionPolicy.IF_UNOWNED and ownership.is_unowned(live)
+def _is_foreign(env: Environment, live: Manifest) -> bool:
+    """Whether an object is not ours and may not be taken over."""
+    adoptable = env.spec.adoption_policy is AdoptionPolicy.IF_UNOWNED and ownership.is_unowned(live)
+    return not adoptable and not ownership.is_ours(live, env.identity)
 
 
-def _foreign(ref: ObjectRef, live: Manifest) -> Blocked:
+def _refusal(ref: ObjectRef, live: Manifest) -> Blocked:
     if owner := ownership.owner_of(live):
         taken = ref.kind == "Namespace" and owner.startswith(ownership.KIND)
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED

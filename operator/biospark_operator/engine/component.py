@@ -24,6 +24,8 @@ class Identity:
     uid: str
     #: Whether data (databases, secrets) stays when the environment goes: `deletionPolicy: Retain`.
     retain: bool = True
+    #: Whether it may not be deleted for now: `deletionProtection`.
+    protected: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ class Store(Protocol):
 
 #: Turns a resource into an environment, or says why it can't be worked on.
 Admission = Callable[[Body], Environment | Blocked]
+#: Says which environment a resource is, also when its specification can't be read.
+Identify = Callable[[Body], Identity]
 
 
 @dataclass
@@ -99,6 +101,7 @@ class Reconciler:
 
     components: Sequence[AnyComponent]
     admit: Admission
+    identify: Identify
     store: Store
     leadership: Leadership
     operator_version: str
@@ -142,13 +145,13 @@ class Reconciler:
         self.leadership.check()
         if body["spec"].get("suspend"):
             return await self._finish(body, report.suspended(_status(body)), after=None)
-        env = self.admit(body)
-        if isinstance(env, Environment) and env.spec.deletion_protection:
+        owner = self.identify(body)
+        if owner.protected:
             message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
             protected = Removal(problem=Blocked(Reason.DELETION_PROTECTED, message))
             return await self._finish(body, report.deleting(protected), after=None)
         held = Inventory.from_status(_status(body))
-        removal = await remove(held, identity_of(body), self.components, self.leadership)
+        removal = await remove(held, owner, self.components, self.leadership)
         if not removal.problem and not removal.waiting:
             await self.store.record(body, events.deleted())
             return Next(None, gone=True)
@@ -279,12 +282,6 @@ class Reconciler:
             return memory.backoff.failed("removal", self.monotonic(), removal.problem.retry_after)
         memory.backoff.succeeded("removal")
         return REMOVAL_RETRY
-
-
-def identity_of(body: Body) -> Identity:
-    """Say which environment a resource is, also when its specification can't be read."""
-    metadata, spec = body["metadata"], body.get("spec") or {}
-    return Identity(metadata["name"], metadata["uid"], retain=spec.get("deletionPolicy") != "Delete")
 
 
 def _status(body: Body) -> Mapping[str, Any]:

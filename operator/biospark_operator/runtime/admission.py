@@ -11,12 +11,14 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.effective import effective, namespace_name
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile
 from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
 from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environment
-from biospark_operator.engine.component import Environment
+from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked
-from biospark_operator.engine.reconcile import Admission, identity_of
+from biospark_operator.engine.reconcile import Admission
 
 
 def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
@@ -39,3 +41,19 @@ def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
         return Environment(identity_of(body), body["metadata"]["generation"], spec)
 
     return admit
+
+
+def identity_of(body: Mapping[str, Any]) -> Identity:
+    """Say which environment a resource is, and how it may be deleted, from the raw specification.
+
+    Deletion must also work, and be refused, when the rest of the specification is one that can't be worked on.
+    Where it does not say whether it is protected and its profile is unknown, it is.
+    """
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    profiles = {profile.value: PROFILES[profile].deletion_protection for profile in Profile}
+    return Identity(
+        metadata["name"],
+        metadata["uid"],
+        retain=spec.get("deletionPolicy") != DeletionPolicy.DELETE,
+        protected=bool(spec.get("deletionProtection", profiles.get(spec.get("profile", ""), True))),
+    )

@@ -23,7 +23,7 @@ from biospark_operator.components import catalog
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime import handlers, logs, metrics, server, sources
-from biospark_operator.runtime.admission import admission
+from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
 from biospark_operator.runtime.settings import OperatorSettings, WrongSettingsError, load
@@ -80,6 +80,7 @@ def _reconciler(
     return Reconciler(
         components=catalog.components(client, settings.platform, operator_namespace=settings.namespace),
         admit=admission(settings.platform.defaults(), settings.namespace),
+        identify=identity_of,
         store=KubernetesStore(client, identity),
         leadership=leadership,
         operator_version=__version__,

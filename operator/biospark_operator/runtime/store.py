@@ -41,7 +41,9 @@ class KubernetesStore:
     async def record(self, body: Manifest, event: Event) -> None:
         """Record an Event; one that can't be recorded is logged and lost, the pass goes on."""
         ref, uid = ObjectRef(API_VERSION, KIND, None, body["metadata"]["name"]), body["metadata"]["uid"]
-        logger.info("%s: %s", event.reason, event.message, extra={"environment": ref.name, "event": event.reason})
+        logger.info(
+            "%s: %s: %s", ref.name, event.reason, event.message, extra={"environment": ref.name, "event": event.reason}
+        )
         try:
             await self._client.create(
                 event_manifest(

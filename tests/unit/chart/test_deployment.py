@@ -129,14 +129,6 @@ def test_no_namespace_may_connect_where_none_is_named(helm: Helm) -> None:
     assert "Ingress" in policy["spec"]["policyTypes"]
 
 
-def test_protection_from_deletion_is_left_out_where_the_api_is_not_served(helm: Helm) -> None:
-    def kinds(kubernetes: str) -> set[str]:
-        return {manifest["kind"] for manifest in helm.manifests(kubernetes=kubernetes)}
-
-    assert "ValidatingAdmissionPolicy" not in kinds("1.29.0")
-    assert "ValidatingAdmissionPolicy" in kinds("1.30.0")
-
-
 def test_the_notes_lead_to_a_first_environment_that_can_be_applied(helm: Helm, tmp_path: Path) -> None:
     notes = helm.notes(tmp_path)
     example = notes.split("<<EOF\n")[1].split("     EOF\n")[0]

@@ -17,7 +17,7 @@ from biospark_operator.engine.errors import (
 )
 from biospark_operator.engine.outcome import Progressing
 from biospark_operator.engine.reconcile import BLOCKED_RETRY, Memory, Reconciler
-from biospark_operator.runtime.admission import admission
+from biospark_operator.runtime.admission import admission, identity_of
 from tests.fakes.environments import body
 from tests.fakes.world import FakeComponent, FakeLeadership, FakeStore, World
 
@@ -34,6 +34,7 @@ class Bench:
         self.reconciler = Reconciler(
             components=components,
             admit=admission(PlatformDefaults(), "biospark-system"),
+            identify=identity_of,
             store=self.store,
             leadership=self.leadership,
             operator_version="1",
@@ -326,7 +327,8 @@ async def test_an_unsupported_field_stalls_and_is_named(bench) -> None:
     next_ = await bench.run()
     assert bench.told("Ready") == ("False", "UnsupportedFeature")
     assert bench.told("Stalled") == ("True", "UnsupportedFeature")
-    assert "mesh" in bench.store.condition("Stalled")["message"]
+    message = "spec.mesh.provider: remove it: this version does not manage the service mesh yet"
+    assert bench.store.condition("Stalled")["message"] == message
     assert bench.world.things == {}
     assert next_.after == BLOCKED_RETRY
 
@@ -366,9 +368,22 @@ async def test_deletion_says_what_it_waits_for_and_keeps_what_is_still_needed(be
 
 async def test_deletion_also_works_when_the_spec_cannot_be_read(bench) -> None:
     await bench.run()
-    bench.edit(profile="Nonsense")
+    bench.edit(profile="Nonsense", deletionProtection=False)
     assert (await bench.teardown()).gone
     assert bench.world.things == {}
+
+
+@pytest.mark.parametrize(
+    "spec", [{"profile": "Production"}, {"profile": "Nonsense"}, {"deletionProtection": True}, {"interval": 5}]
+)
+async def test_a_specification_that_cannot_be_worked_on_does_not_lift_the_protection(bench, spec) -> None:
+    await bench.run()
+    bench.edit(mesh={"provider": "Istio"}, **{"deletionProtection": None, "profile": "Production", **spec})
+    if bench.store.body["spec"]["deletionProtection"] is None:
+        del bench.store.body["spec"]["deletionProtection"]
+    assert not (await bench.teardown()).gone
+    assert bench.told("Stalled") == ("True", "DeletionProtected")
+    assert bench.world.things
 
 
 async def test_a_protected_environment_is_not_deleted_until_the_protection_is_lifted(bench) -> None:

@@ -64,6 +64,9 @@ class UnsupportedField:
     message: str
     """What to do about it."""
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
 
 def unsupported_fields(spec: Spec) -> list[UnsupportedField]:
     """Every field that the user set and that this version would ignore, in the order of the spec."""

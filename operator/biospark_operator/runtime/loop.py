@@ -123,7 +123,8 @@ class Environments:
         async def teardown() -> Next:
             body = await self._reconciler.store.read(name)
             if body is None or body["metadata"]["uid"] != uid:
-                # Somebody took the finalizer away. What bears the name now is alive: it must not be taken down.
+                # What bears the name now is another one, and alive: it must not be taken down.
+                logger.warning("somebody took the finalizer of %s away: what it had made may be left over", name)
                 return Next(None, gone=True)
             return await self._reconciler.teardown(name, slot.memory)
 

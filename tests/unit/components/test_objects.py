@@ -1,0 +1,264 @@
+"""Components of Kubernetes objects: what is planned, judged and removed, with a cluster in a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components.objects import ObjectsComponent, Seen
+from biospark_operator.engine.component import Environment, Identity, Verb
+from biospark_operator.engine.outcome import Blocked, Progressing, Ready
+from tests.fakes.environments import environment
+from tests.unit.components.fake_cluster import FakeCluster
+
+SPACE = ObjectRef("v1", "Namespace", None, "biospark-dev")
+CONFIG = ObjectRef("v1", "ConfigMap", "biospark-dev", "settings")
+
+
+def build(env: Environment) -> Sequence[Manifest]:
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "biospark-dev"}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "settings", "namespace": "biospark-dev"},
+            "data": {"mode": "dev"},
+        },
+    ]
+
+
+class Cluster(FakeCluster):
+    """Also gives uids, keeps the phase of namespaces and finalizers, and remembers how it was asked."""
+
+    def __init__(self, *objects: Manifest) -> None:
+        super().__init__(*objects)
+        self.applied: list[tuple[str, bool]] = []
+        self.deleted: list[tuple[str, str]] = []
+
+    async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
+        ref = ObjectRef.of(manifest)
+        self.applied.append((ref.kind, force))
+        status = {"phase": "Active"} if ref.kind == "Namespace" else {}
+        live = {**manifest, "status": status, "metadata": {**manifest["metadata"], "uid": f"uid-{ref.kind}"}}
+        live["metadata"]["managedFields"] = [
+            {"manager": "biospark-operator", "operation": "Apply", "fieldsV1": fields(manifest)}
+        ]
+        self.objects[ref] = live
+        return live
+
+    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+        self.deleted.append((ref.kind, uid))
+        live: Any = self.objects[ref]
+        if live["metadata"].get("finalizers"):
+            live["metadata"]["deletionTimestamp"] = "now"
+        else:
+            del self.objects[ref]
+
+
+def fields(value: Any) -> Any:
+    """What the API server notes of an object that was applied, for maps; lists count as one value."""
+    names = ("apiVersion", "kind", "name", "namespace")
+    if not isinstance(value, dict):
+        return {}
+    top = "metadata" in value
+    return {
+        f"f:{key}": fields(item if key != "metadata" else {k: v for k, v in item.items() if k not in names})
+        for key, item in value.items()
+        if not (top and key in names)
+    }
+
+
+@pytest.fixture
+def env() -> Environment:
+    return environment()
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def component(cluster: Cluster, **options: Any) -> ObjectsComponent:
+    return ObjectsComponent("base", "BaseReady", cluster, build, **options)
+
+
+async def converged(made: ObjectsComponent, env: Environment) -> Any:
+    """Observe, plan, apply and judge once."""
+    for action in made.plan(env, await made.observe(env)):
+        await made.apply(env, action)
+    return made.judge(env, await made.observe(env))
+
+
+async def test_what_is_missing_is_created_in_order_without_force(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    assert await converged(made, env) == Ready("Succeeded", "2 objects are as specified")
+    assert cluster.applied == [("Namespace", False), ("ConfigMap", False)]
+    assert made.plan(env, await made.observe(env)) == []
+
+
+async def test_every_object_carries_the_marks_of_its_environment(env: Environment, cluster: Cluster) -> None:
+    await converged(component(cluster), env)
+    for live in cluster.objects.values():
+        (owner,) = live["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (env.uid, True, True)
+        assert live["metadata"]["labels"]["app.kubernetes.io/component"] == "base"
+
+
+async def test_a_difference_is_forced_on_our_object_and_named_by_its_path(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    cluster.objects[CONFIG]["data"]["mode"] = "planted"  # type: ignore[index]
+    (action,) = made.plan(env, await made.observe(env))
+    assert (action.verb, action.target, action.summary) == (Verb.UPDATE, str(CONFIG), "set data.mode")
+    assert "planted" not in repr(action)
+    await made.apply(env, action)
+    assert cluster.applied[-1] == ("ConfigMap", True)
+
+
+def test_the_targets_are_those_that_are_planned(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    planned = made.plan(env, Seen({ObjectRef.of(m): m for m in build(env)}, {}))
+    assert [action.target for action in planned] == list(made.targets(env)) == [str(SPACE), str(CONFIG)]
+
+
+FOREIGN = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "biospark-dev", "uid": "f"}}
+
+
+def foreign(**metadata: Any) -> Manifest:
+    return {**FOREIGN, "metadata": {**FOREIGN["metadata"], **metadata}, "status": {"phase": "Active"}}  # type: ignore[dict-item]
+
+
+OTHER = {"kind": "BioSparkEnvironment", "name": "other", "uid": "x"}
+RELEASE = {"kind": "HelmRelease", "name": "legacy", "uid": "x"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason", "says"),
+    [
+        ({}, "NotOwned", "set spec.adoptionPolicy: IfUnowned to take it over"),
+        ({"ownerReferences": [OTHER]}, "NamespaceConflict", "belongs to BioSparkEnvironment other"),
+        ({"labels": {"biospark.ai/environment": "other"}}, "NamespaceConflict", "choose another spec.namespace.name"),
+        ({"ownerReferences": [RELEASE]}, "NotOwned", "belongs to HelmRelease legacy; remove it there"),
+    ],
+)
+async def test_what_is_not_ours_is_refused_and_left_alone(
+    env: Environment, metadata: dict[str, Any], reason: str, says: str
+) -> None:
+    cluster = Cluster(foreign(**metadata))
+    made = component(cluster)
+    seen = await made.observe(env)
+    assert str(SPACE) not in [action.target for action in made.plan(env, seen)]
+    outcome = made.judge(env, seen)
+    assert isinstance(outcome, Blocked)
+    assert outcome.reason == reason
+    assert says in outcome.message
+
+
+async def test_what_nobody_owns_is_adopted_when_allowed_but_not_by_force() -> None:
+    env, cluster = environment(adoptionPolicy="IfUnowned"), Cluster(foreign())
+    made = component(cluster)
+    actions = made.plan(env, await made.observe(env))
+    assert (actions[0].verb, actions[0].summary) == (Verb.UPDATE, "adopt Namespace biospark-dev")
+    await made.apply(env, actions[0])
+    assert cluster.applied == [("Namespace", False)]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"ownerReferences": [OTHER]}, {"labels": {"biospark.ai/environment": "other"}}, {"ownerReferences": [RELEASE]}],
+)
+async def test_what_somebody_owns_is_never_adopted(metadata: dict[str, Any]) -> None:
+    env, cluster = environment(adoptionPolicy="IfUnowned"), Cluster(foreign(**metadata))
+    made = component(cluster)
+    assert isinstance(await converged(made, env), Blocked)
+    assert ("Namespace", False) not in cluster.applied
+
+
+async def test_nothing_is_done_while_an_object_is_on_its_way_out(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    cluster.objects[SPACE]["metadata"] |= {"deletionTimestamp": "now", "finalizers": ["example.com/hold"]}  # type: ignore[index]
+    del cluster.objects[CONFIG]
+    seen = await made.observe(env)
+    assert made.plan(env, seen) == []
+    outcome = made.judge(env, seen)
+    assert isinstance(outcome, Progressing)
+    assert outcome.reason == "NamespaceTerminating"
+    assert "waits until Namespace biospark-dev is deleted: finalizer example.com/hold" in outcome.message
+
+
+async def test_what_is_not_there_or_not_in_order_is_progress(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    assert "Namespace biospark-dev does not exist yet" in made.judge(env, await made.observe(env)).message
+    await converged(made, env)
+    cluster.objects[SPACE]["status"]["phase"] = "Strange"  # type: ignore[index]
+    assert "it is Strange" in made.judge(env, await made.observe(env)).message
+
+
+async def test_a_manifest_is_completed_by_what_is_read(env: Environment, cluster: Cluster) -> None:
+    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+        return {**manifest, "data": {"filled": "yes"}} if manifest["kind"] == "ConfigMap" else manifest
+
+    await converged(component(cluster, fill=fill), env)
+    assert cluster.objects[CONFIG]["data"] == {"filled": "yes"}
+
+
+async def test_evidence_is_read_only_while_something_is_wrong(env: Environment, cluster: Cluster) -> None:
+    asked = []
+
+    async def evidence(env: Environment) -> Sequence[Manifest]:
+        asked.append(env.name)
+        return [{"kind": "Pod"}]
+
+    made = component(cluster, evidence=evidence)
+    assert (await made.observe(env)).evidence == ()
+    await converged(made, env)
+    assert not asked, "neither while objects are missing, nor once all is well"
+    cluster.objects[SPACE]["status"]["phase"] = "Strange"  # type: ignore[index]
+    assert (await made.observe(env)).evidence == [{"kind": "Pod"}]
+
+
+async def test_assess_tell_and_when_have_the_last_word(env: Environment, cluster: Cluster) -> None:
+    verdict = Blocked("Invalid", "no")
+    made = component(cluster, assess=lambda *_: verdict, tell=lambda *_: {"namespace": "x"}, when=lambda _: False)
+    seen = await made.observe(env)
+    assert made.judge(env, seen) is verdict
+    assert made.facts(env, seen) == {"namespace": "x"}
+    assert not made.enabled(env)
+
+
+async def removed(cluster: Cluster, owner: Identity) -> Any:
+    return await component(cluster).remove(owner, [str(SPACE), str(CONFIG)])
+
+
+async def test_what_is_ours_is_deleted_by_its_uid(env: Environment, cluster: Cluster) -> None:
+    await converged(component(cluster), env)
+    assert await removed(cluster, env.identity) == {}
+    assert sorted(cluster.deleted) == [("ConfigMap", "uid-ConfigMap"), ("Namespace", "uid-Namespace")]
+    assert await removed(cluster, env.identity) == {}
+
+
+async def test_what_is_held_up_is_waited_for_and_not_deleted_again(env: Environment, cluster: Cluster) -> None:
+    await converged(component(cluster), env)
+    cluster.objects[CONFIG]["metadata"]["finalizers"] = ["example.com/hold"]  # type: ignore[index]
+    for _ in range(2):
+        assert await removed(cluster, env.identity) == {str(CONFIG): "finalizer example.com/hold"}
+    assert [kind for kind, _ in cluster.deleted].count("ConfigMap") == 1
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"ownerReferences": [OTHER]}, {"labels": {"biospark.ai/environment": "other"}}]
+)
+async def test_what_is_not_ours_counts_as_gone_and_stays(env: Environment, metadata: dict[str, Any]) -> None:
+    cluster = Cluster(foreign(**metadata))
+    assert await removed(cluster, env.identity) == {}
+    assert SPACE in cluster.objects
+
+
+async def test_what_a_namesake_owned_is_not_ours(env: Environment, cluster: Cluster) -> None:
+    await converged(component(cluster), env)
+    assert await removed(cluster, Identity(env.name, "another-uid")) == {}
+    assert cluster.deleted == []

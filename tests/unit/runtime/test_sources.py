@@ -1,0 +1,67 @@
+"""The watch of Secrets that environments copy: what is passed on, and how it comes back after trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from biospark_operator.engine.errors import UnavailableError
+from biospark_operator.runtime import sources
+
+
+class Client:
+    """Plays watches: each is a list of names, and an error at the end that ends it, or None."""
+
+    def __init__(self, *watches: tuple[list[str], Exception | None]) -> None:
+        self.watches = list(watches)
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def watch_names(self, api_version: str, kind: str, namespace: str) -> AsyncIterator[str]:
+        self.asked.append((api_version, kind, namespace))
+        if not self.watches:
+            raise asyncio.CancelledError
+        names, error = self.watches.pop(0)
+        for name in names:
+            yield name
+        if error:
+            raise error
+
+
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the series of failures for which a delay was asked; none is waited."""
+    counted: list[int] = []
+
+    def delay(count: int, _: Any) -> float:
+        counted.append(count)
+        return 0.0
+
+    monkeypatch.setattr(sources, "delay", delay)
+    return counted
+
+
+async def watched(client: Any) -> list[str]:
+    changed: list[str] = []
+    with pytest.raises(asyncio.CancelledError):
+        await sources.watch_pull_secrets(client, "biospark-system", changed.append)
+    return changed
+
+
+async def test_names_are_passed_on_and_after_trouble_all_of_them_again(failures: list[int]) -> None:
+    client = Client((["a", "b"], UnavailableError("no answer")), (["a", "b"], None))
+    assert await watched(client) == ["a", "b", "a", "b"]
+    assert set(client.asked) == {("v1", "Secret", "biospark-system")}
+
+
+async def test_watches_that_end_soon_are_begun_more_and_more_slowly(failures: list[int]) -> None:
+    await watched(Client(*[(["a"], UnavailableError("no answer")), (["a"], None)] * 2))
+    assert failures == [1, 2, 3, 4]
+
+
+async def test_a_watch_that_lasted_begins_the_count_anew(failures: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "STEADY", -1.0)
+    await watched(Client(([], None), ([], None)))
+    assert failures == [1, 1]

@@ -61,7 +61,7 @@ async def site(control_plane: str, operator: Operator) -> AsyncIterator[Site]:
         made = Site(client, control_plane, operator)
         yield made
         body = await made.body()
-        if body and "deletionTimestamp" not in body["metadata"]:
+        if body:
             made.patch({"spec": {"deletionProtection": False}})
             made.delete()
 
@@ -265,13 +265,23 @@ async def test_an_environment_that_is_made_anew_by_force_is_not_taken_down(site:
     assert "deletionTimestamp" not in namespace["metadata"]
 
 
-async def test_sigterm_ends_the_process_quickly_and_gives_the_lease_up(site: Site, operator: Operator) -> None:
-    site.apply()
+async def test_sigterm_ends_the_process_quickly_and_quietly_and_gives_the_lease_up(
+    site: Site, operator: Operator
+) -> None:
+    site.apply(deletionProtection=True)
     await site.settled()
-    began = time.monotonic()
+    site.delete()
+
+    async def refused() -> bool:
+        return await site.told("Ready") == ("False", "DeletionProtected")
+
+    await site.until(refused, "a teardown is under way", 10)
+    before, began = len(operator.log.read_text()), time.monotonic()
     assert await operator.terminate() == 0
     assert time.monotonic() - began < 5
     assert await holder(site) == ""
+    said = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
+    assert not [line for line in said if line["level"] not in ("DEBUG", "INFO")]
 
 
 async def test_a_process_that_is_killed_in_its_first_pass_comes_back_and_loses_nothing(

@@ -51,6 +51,7 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True  # our own Lease elects
     settings.posting.enabled = False  # our own Events, on transitions only
     settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 0.1  # what is running then is a teardown asleep
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 250

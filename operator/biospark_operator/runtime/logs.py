@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 import logging.config
 
+from pythonjsonlogger.core import RESERVED_ATTRS
+
 from biospark_operator.runtime.settings import LogFormat, OperatorSettings
+
+#: What kopf attaches to its records for itself; it is nothing to read and can't be written as JSON.
+_KOPF_INTERNALS = ("settings", "k8s_skip")
 
 
 def configure(settings: OperatorSettings) -> None:
@@ -20,6 +25,7 @@ def configure(settings: OperatorSettings) -> None:
             "fmt": "%(levelname)s %(name)s %(message)s",
             "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
             "timestamp": "time",
+            "reserved_attrs": [*RESERVED_ATTRS, *_KOPF_INTERNALS],
         },
         LogFormat.TEXT: {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
     }
@@ -34,3 +40,8 @@ def configure(settings: OperatorSettings) -> None:
             "loggers": {name: {"level": quiet} for name in ("kopf", "kubernetes", "aiohttp.access")},
         }
     )
+
+
+def expect_the_end() -> None:
+    """Keep kopf quiet about the handlers that it cancels, because the process is told to end."""
+    logging.getLogger("kopf").setLevel(logging.ERROR)

@@ -118,6 +118,7 @@ async def _lead(
             logger.error("%s ended: %s", task.get_name(), task.exception() or "it gave up")
     leadership.resign()
     await environments.drained(DRAIN)
+    logs.expect_the_end()
     kopf_stop.set()
     for task in tasks:
         if task.get_name() != "kopf":

@@ -7,10 +7,13 @@ import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import kopf
 import pytest
+from kopf._core.actions.loggers import LocalObjectLogger
 
 from biospark_operator.runtime import logs
 from biospark_operator.runtime.settings import LogFormat, LogLevel, OperatorSettings
+from tests.fakes.environments import body
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,23 @@ def test_a_traceback_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> No
         logging.getLogger("x").exception("a defect")
     (text,) = capsys.readouterr().err.splitlines()
     assert "ValueError: invalid literal" in json.loads(text)["exception"]
+
+
+def test_a_line_of_kopf_about_an_object_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(OperatorSettings())
+    logger = LocalObjectLogger(body=kopf.Body(body()), settings=kopf.OperatorSettings())
+    logger.warning("watch out")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["message"], line["k8s_ref"]["name"]) == ("watch out", "dev")
+    assert "settings" not in line
+
+
+def test_at_the_end_only_errors_of_kopf_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(OperatorSettings())
+    logs.expect_the_end()
+    logging.getLogger("kopf.objects").warning("a handler is cancelled")
+    logging.getLogger("kopf.objects").error("broken")
+    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["broken"]
 
 
 def test_text_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,12 +32,16 @@ class ObjectRef:
     @classmethod
     def parse(cls, text: str) -> ObjectRef:
         """Read the text form back. Raises `ValueError` if `text` is not one."""
-        try:
-            api_version, kind, path = text.split(" ")
-        except ValueError:
-            raise ValueError(f"{text!r} does not name a Kubernetes object") from None
+        if not cls.is_one(text):
+            raise ValueError(f"{text!r} does not name a Kubernetes object")
+        api_version, kind, path = text.split(" ")
         namespace, _, name = path.rpartition("/")
         return cls(api_version, kind, namespace or None, name)
+
+    @classmethod
+    def is_one(cls, text: str) -> bool:
+        """Whether `text` is the text form of a reference."""
+        return text.count(" ") == 2 and all(text.split(" "))
 
     def __str__(self) -> str:
         path = f"{self.namespace}/{self.name}" if self.namespace else self.name

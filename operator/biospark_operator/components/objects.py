@@ -149,8 +149,11 @@ class ObjectsComponent:
         return self.tell(env, seen)
 
     async def remove(self, owner: Identity, targets: Iterable[str]) -> Mapping[str, str]:
-        """Delete the objects that are ours, and say of those still there what holds them up."""
-        ids = list(targets)
+        """Delete the objects that are ours, and say of those still there what holds them up.
+
+        An id that names no object is none that we wrote: somebody edited the status. There is nothing to remove.
+        """
+        ids = [target for target in targets if ObjectRef.is_one(target)]
         answers = await asyncio.gather(*(self._remove(owner, ObjectRef.parse(target)) for target in ids))
         return {target: why for target, why in zip(ids, answers, strict=True) if why is not None}
 

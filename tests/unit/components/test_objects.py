@@ -262,3 +262,10 @@ async def test_what_a_namesake_owned_is_not_ours(env: Environment, cluster: Clus
     await converged(component(cluster), env)
     assert await removed(cluster, Identity(env.name, "another-uid")) == {}
     assert cluster.deleted == []
+
+
+async def test_an_id_that_names_no_object_is_gone_so_an_edited_status_does_not_stop_deletion(
+    env: Environment, cluster: Cluster
+) -> None:
+    waiting = await component(cluster).remove(env.identity, ["by hand", "", "v1 Namespace", "a b c d"])
+    assert waiting == {}

@@ -8,11 +8,7 @@ import pytest
 from dev.cluster import instance as instances
 from dev.cluster.instance import ClusterError
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def test_an_instance_is_the_same_when_it_is_read_again() -> None:

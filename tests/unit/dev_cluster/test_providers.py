@@ -17,9 +17,7 @@ from dev.cluster.size import Size
 RECIPE = Recipe(Path("api/Dockerfile"), Path(), "localhost/biospark/api:dev")
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def quiet(_: str) -> None:

@@ -20,13 +20,17 @@ demo: tools ## Show it: a local cluster, the operator, an environment becoming r
 demo-down: tools ## Stop the demo and remove every trace of it
 	@$(PY) -m dev.demo down
 
+.PHONY: programs
+programs: tools ## Build the programs of the local cluster, once: the tests then start in seconds
+	@$(PY) -m dev.cluster build
+
 .PHONY: test test-unit test-integration test-e2e
 test: test-unit test-integration test-e2e ## Run all tests
-test-unit: tools ## Run the tests that need nothing (the chart's need helm, which is built once)
+test-unit: programs ## Run the tests that need nothing (the chart's need helm, which is built once)
 	@$(PY) -m pytest -n 2 --dist loadgroup tests/unit
-test-integration: tools ## Run the tests that need a control plane
+test-integration: programs ## Run the tests that need a control plane
 	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration
-test-e2e: tools ## Run the tests that need a node: root on Linux
+test-e2e: programs ## Run the tests that need a node: root on Linux
 	@$(PY) -m pytest -m e2e tests
 
 .PHONY: lint types

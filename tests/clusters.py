@@ -12,10 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from dev.cluster import Cluster, Size
+from dev.cluster.size import missing_for_node
 
 CHECKOUT = Path(__file__).parents[1]
 CRD = CHECKOUT / "crds" / "biospark.ai_biosparkenvironments.yaml"
+
+
+def require_node() -> None:
+    """Skip the test where there can be no node; continuous integration must not miss it, so there it fails."""
+    if missing := missing_for_node():
+        message = f"no node on this machine: {missing}"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from dev.cluster import Cluster, ClusterError, Size, instance, leftovers
+from dev.cluster import Cluster, ClusterError, Size, instance, leftovers, programs
 from dev.cluster.size import missing_for_node
 
 
@@ -32,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--size", type=Size, choices=list(Size), help="default: node where possible")
     up.add_argument("--yes-really", action="store_true", help="with CLUSTER=current: accept any context")
     up.set_defaults(run=_up)
+    build_help = "build the programs that the cluster needs, once; `up` does it as well"
+    commands.add_parser("build", help=build_help).set_defaults(run=_build)
     commands.add_parser("down", help="stop it and remove every trace").set_defaults(run=_down)
     commands.add_parser("status", help="what runs").set_defaults(run=_status)
     commands.add_parser("kubeconfig", help="print the path of the admin's kubeconfig").set_defaults(run=_kubeconfig)
@@ -51,6 +53,11 @@ def _up(arguments: argparse.Namespace) -> None:
     cluster = Cluster.for_instance(really=arguments.yes_really)
     cluster.up(size, report=_say)
     _say(f"Ready after {time.monotonic() - begin:.1f} s. export KUBECONFIG={cluster.kubeconfig}")
+
+
+def _build(_: argparse.Namespace) -> None:
+    with_node = _default_size() is Size.NODE
+    programs.ensure(programs.CONTROL_PLANE + (programs.NODE if with_node else ()), _say)
 
 
 def _down(_: argparse.Namespace) -> None:

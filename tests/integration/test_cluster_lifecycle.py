@@ -18,7 +18,7 @@ import pytest
 from dev.cluster import Cluster, Size, leftovers
 from dev.cluster.local import LocalProvider
 from dev.cluster.nodeconfig import PAUSE_IMAGE
-from dev.cluster.size import missing_for_node
+from tests.clusters import require_node
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 CERTIFICATE = {
@@ -142,8 +142,7 @@ def test_going_down_leaves_nothing_even_after_kills_and_spares_who_got_an_old_pr
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Cluster]:
-    if missing := missing_for_node():
-        pytest.skip(missing)
+    require_node()
     cluster = Cluster(LocalProvider(instance_name("node")))
     try:
         cluster.up(Size.NODE, silent)
@@ -168,8 +167,7 @@ def test_pods_run_again_after_a_part_of_the_node_was_killed(node: Cluster, compo
 
 @pytest.mark.e2e
 def test_a_node_goes_with_its_pods_and_leaves_nothing() -> None:
-    if missing := missing_for_node():
-        pytest.skip(missing)
+    require_node()
     name = instance_name("trace")
     cluster = Cluster(LocalProvider(name))
     try:

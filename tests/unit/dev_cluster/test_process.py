@@ -28,11 +28,19 @@ def components(tmp_path: Path) -> Iterator[Components]:
 
 @pytest.fixture
 def stranger() -> Iterator[Record]:
-    """A process of somebody else, described correctly."""
-    with subprocess.Popen(["sleep", "60"]) as foreign:
+    """A process of somebody else, described correctly.
+
+    It has answered, because for a moment after its start a process has no command line to be known by.
+    """
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as foreign:
+        assert foreign.stdin is not None
+        assert foreign.stdout is not None
+        foreign.stdin.write(b"there?\n")
+        foreign.stdin.flush()
+        assert foreign.stdout.readline() == b"there?\n"
         started = process.start_time(foreign.pid)
         assert started is not None
-        yield Record(foreign.pid, started, process.boot_id(), ("sleep", "60"), "")
+        yield Record(foreign.pid, started, process.boot_id(), ("cat",), "")
         foreign.kill()
 
 

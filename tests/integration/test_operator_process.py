@@ -17,7 +17,8 @@ import yaml
 from biospark_operator.clients.kubernetes import connected
 from biospark_operator.clients.objects import ObjectRef
 from dev.cluster import Size
-from tests.clusters import CRD, shared
+from dev.deploy import Tools
+from tests.clusters import shared
 from tests.integration.operator_process import LEASE, NAMESPACE, Operator, Site, kubectl
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
@@ -28,8 +29,7 @@ def control_plane() -> Iterator[str]:
     """Path of the kubeconfig of a control plane of its own: the operator works on every environment of a cluster."""
     with shared("operator", Size.CONTROL_PLANE) as cluster:
         path = str(cluster.kubeconfig)
-        kubectl(path, "apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-        kubectl(path, "wait", "--for=condition=Established", "crd/biosparkenvironments.biospark.ai", "--timeout=30s")
+        Tools(cluster.kubeconfig).define()
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         kubectl(path, "apply", "--server-side", "-f", "-", given=json.dumps(manifest))
         yield path

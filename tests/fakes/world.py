@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from biospark_operator.engine.component import Action, Environment, Identity, Verb
+from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.engine.component import Action, Environment, Identity
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.events import Event
 from biospark_operator.engine.outcome import Outcome, Progressing, Ready

@@ -25,7 +25,7 @@ _ITEM_KEYS = ("uid", "name", "mountPath", "type")
 
 def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
     """Return the paths in which `live` is not what `manager` wants with `desired`, sorted, without doubles."""
-    applied = _applied_fields(live, manager)
+    applied = applied_fields(live, manager)
     paths = {
         *_changed(desired, live, applied, "", quantity=False),
         *_lost(_without_identity(desired), applied, ""),
@@ -34,7 +34,8 @@ def differences(desired: Manifest, live: Manifest, manager: str) -> list[str]:
     return sorted(path for path in paths if not any(path.startswith((f"{other}.", f"{other}[")) for other in paths))
 
 
-def _applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
+def applied_fields(live: Manifest, manager: str) -> Mapping[str, Any]:
+    """Return what `manager` applied to an object, as the tree of managedFields; empty if it applied nothing."""
     for entry in live["metadata"].get("managedFields") or ():
         if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (
             manager,

@@ -12,12 +12,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from biospark_operator.api.v1alpha1.environment import KIND
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
+from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import drift, ownership, readiness
-from biospark_operator.engine.component import Action, Environment, Identity, Verb
+from biospark_operator.engine.component import Action, Environment, Identity
 from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
 
 #: Seconds between looks at something that is on its way.
@@ -175,7 +177,7 @@ def _is_foreign(env: Environment, live: Manifest) -> bool:
 
 def _refusal(ref: ObjectRef, live: Manifest) -> Blocked:
     if owner := ownership.owner_of(live):
-        taken = ref.kind == "Namespace" and owner.startswith(ownership.KIND)
+        taken = ref.kind == "Namespace" and owner.startswith(KIND)
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
         next_step = "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
         return Blocked(reason, f"{ref.short} exists and belongs to {owner}; {next_step}")

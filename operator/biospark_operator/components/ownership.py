@@ -7,10 +7,10 @@ object.
 
 from __future__ import annotations
 
+from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.engine.component import Environment, Identity
 
-API_VERSION, KIND = "biospark.ai/v1alpha1", "BioSparkEnvironment"
 ENVIRONMENT_LABEL = "biospark.ai/environment"
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "biospark-operator"
 

@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.workload import Autoscaling
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import access, network, registry, rollout
+from biospark_operator.components import access, drift, network, registry, rollout
 from biospark_operator.components.manifests import API, API_LABELS, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.components.platform import Platform
@@ -82,8 +82,7 @@ def replicas_until_scaled(env: Environment, live: Manifest | None) -> int | None
     """
     if live is None:
         return env.spec.api.replicas
-    applied = [entry for entry in live["metadata"].get("managedFields") or () if _is_our_apply(entry)]
-    ours = any("f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}) for entry in applied)
+    ours = "f:replicas" in drift.applied_fields(live, FIELD_MANAGER).get("f:spec", {})
     replicas: int | None = live["spec"].get("replicas") if ours else None
     return replicas
 
@@ -91,10 +90,6 @@ def replicas_until_scaled(env: Environment, live: Manifest | None) -> int | None
 def with_replicas(deployment: Manifest, replicas: int) -> Manifest:
     """Return the Deployment with a number of replicas."""
     return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
-
-
-def _is_our_apply(entry: Mapping[str, Any]) -> bool:
-    return (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
 
 
 def _deployment(env: Environment, platform: Platform) -> Manifest:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec
+from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.engine.outcome import Outcome
 
 
@@ -45,15 +45,6 @@ class Environment:
     def uid(self) -> str:
         """The uid of the resource: what it owns carries it, so a namesake owns nothing of it."""
         return self.identity.uid
-
-
-class Verb(StrEnum):
-    """What an action does to its target."""
-
-    CREATE = "Create"
-    UPDATE = "Update"
-    REPLACE = "Replace"
-    DELETE = "Delete"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.engine.component import Action, Verb
+from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.engine.component import Action
 from biospark_operator.engine.convergence import Report
 
 

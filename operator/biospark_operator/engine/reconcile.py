@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.engine import events, graph, report
@@ -33,8 +34,6 @@ BLOCKED_RETRY = 120.0
 REMOVAL_RETRY = 2.0
 #: Part of the interval by which passes are spread, so that environments don't move in step.
 JITTER = 0.1
-
-RECONCILE_REQUEST = "biospark.ai/reconcile-requested-at"
 
 
 class Store(Protocol):
@@ -290,5 +289,5 @@ def _status(body: Body) -> Mapping[str, Any]:
 
 def _request(body: Body) -> str | None:
     """Return the forced reconcile that was asked for and not accepted yet."""
-    wanted = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUEST)
+    wanted = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUESTED_AT)
     return wanted if wanted and wanted != _status(body).get("lastHandledReconcileAt") else None

@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.engine.component import Action, AnyComponent, Verb
+from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.engine.component import Action, AnyComponent
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.inventory import Inventory
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Planned, Progressing, Ready, Waiting

@@ -16,6 +16,7 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile
 from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
 from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environment
+from biospark_operator.components import namespace
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked
 from biospark_operator.engine.reconcile import Admission
@@ -32,11 +33,8 @@ def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
             return Blocked(Reason.INVALID_SPEC, str(error))
         if unsupported := unsupported_fields(resource.spec):
             return Blocked(Reason.UNSUPPORTED_FEATURE, "; ".join(str(field) for field in unsupported))
-        if namespace_name(resource) == operator_namespace:
-            return Blocked(
-                Reason.NAMESPACE_REFUSED,
-                f"spec.namespace.name: {operator_namespace} is the operator's own namespace; write another name",
-            )
+        if refusal := namespace.refused(namespace_name(resource), operator_namespace):
+            return Blocked(Reason.NAMESPACE_REFUSED, refusal)
         spec = effective(resource, defaults)
         return Environment(identity_of(body), body["metadata"]["generation"], spec)
 

@@ -16,13 +16,12 @@ from typing import Any
 import kopf
 from kopf._core.engines import peering
 
+from biospark_operator.api.v1alpha1.environment import GROUP, PLURAL, RECONCILE_REQUESTED_AT, VERSION
 from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.components.ownership import MANAGED_BY, MANAGED_BY_LABEL
-from biospark_operator.engine.reconcile import RECONCILE_REQUEST
 from biospark_operator.runtime.loop import Environments
 from biospark_operator.runtime.news import News
 
-GROUP, VERSION, PLURAL = "biospark.ai", "v1alpha1", "biosparkenvironments"
 FINALIZER = "biospark.ai/finalizer"
 
 #: Kinds whose changes wake the environment they belong to. All are selected by label on the server.
@@ -125,7 +124,7 @@ def _pull_secret(body: Mapping[str, Any]) -> str | None:
 def _version(body: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what of a resource asks for a pass when it changes; our own writes of the status don't."""
     annotations = body["metadata"].get("annotations") or {}
-    return body["metadata"].get("generation"), annotations.get(RECONCILE_REQUEST)
+    return body["metadata"].get("generation"), annotations.get(RECONCILE_REQUESTED_AT)
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

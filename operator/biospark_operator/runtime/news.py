@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from biospark_operator.api.v1alpha1.environment import KIND
 from biospark_operator.components import ownership
 
 #: Kinds whose status is news: it says whether the environment is ready.
@@ -79,5 +80,5 @@ def _environments(body: Mapping[str, Any]) -> frozenset[str]:
     metadata = body["metadata"]
     named = {(metadata.get("labels") or {}).get(ownership.ENVIRONMENT_LABEL)}
     owners = metadata.get("ownerReferences") or ()
-    named |= {owner["name"] for owner in owners if owner["kind"] == ownership.KIND}
+    named |= {owner["name"] for owner in owners if owner["kind"] == KIND}
     return frozenset(name for name in named if name)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components.objects import ObjectsComponent, Seen
-from biospark_operator.engine.component import Environment, Identity, Verb
+from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked, Progressing, Ready
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from biospark_operator.engine.component import Action, Verb
+from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.engine.component import Action
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.errors import UnavailableError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready

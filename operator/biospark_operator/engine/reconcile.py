@@ -169,8 +169,7 @@ class Reconciler:
             if fresh
             else report.kept(this.status)
         )
-        await self._finish(this.body, conditions, after=None, inventory=intended)
-        return replace(this, body=await self.store.read(this.env.name) or this.body)
+        return replace(this, body=await self._tell(this.body, conditions, inventory=intended))
 
     async def _visit(self, component: AnyComponent, needs: Mapping[str, Report], this: Pass) -> Report:
         """Converge one component, unless it waits for another one or for its backoff to pass."""
@@ -235,9 +234,23 @@ class Reconciler:
         fields: Mapping[str, Any] | None = None,
         done: Iterable[events.Event] = (),
     ) -> Next:
-        """Write the status if it differs, record what deserves an Event, and say when to look again.
+        """Tell what came of a pass, and say when to look again."""
+        await self._tell(body, conditions, inventory=inventory, fields=fields, done=done)
+        return Next(after)
 
-        A field of `fields` that is None or empty is taken away; what is not named stays as it was.
+    async def _tell(
+        self,
+        body: Body,
+        conditions: Iterable[report.Condition],
+        *,
+        inventory: Inventory | None = None,
+        fields: Mapping[str, Any] | None = None,
+        done: Iterable[events.Event] = (),
+    ) -> Body:
+        """Write the status if it differs, record what deserves an Event, and return `body` with that status.
+
+        A field of `fields` that is None or empty is taken away; what is not named stays as it was. The resource
+        is not read again: an edit in between would pass for the generation that was worked on.
         """
         before, generation = _status(body), body["metadata"]["generation"]
         status = {
@@ -257,7 +270,7 @@ class Reconciler:
             await self.store.write_status(body, status)
         for event in [*done, *events.transitions(before, status)]:
             await self.store.record(body, event)
-        return Next(after)
+        return {**body, "status": status}
 
     def _after(self, this: Pass, reports: Mapping[str, Report], leftovers: Removal) -> float:
         """Return the seconds until the next look: the soonest that anything asks for."""

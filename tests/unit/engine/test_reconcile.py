@@ -119,6 +119,21 @@ async def test_a_restart_with_an_unchanged_environment_writes_nothing(bench) -> 
     assert bench.world.writes() == []
 
 
+async def test_an_edit_during_a_pass_does_not_pass_for_what_was_worked_on(bench) -> None:
+    write = bench.store.write_status
+
+    async def edited_after_the_first_write(body, status):
+        await write(body, status)
+        if len(bench.store.statuses) == 1:
+            bench.edit(interval="20m")
+
+    bench.store.write_status = edited_after_the_first_write
+    await bench.run()
+    assert bench.store.body["metadata"]["generation"] == 2
+    assert bench.store.body["status"]["observedGeneration"] == 1
+    assert {c["observedGeneration"] for c in bench.store.body["status"]["conditions"]} == {1}
+
+
 async def test_every_condition_carries_the_generation_that_was_processed(bench) -> None:
     await bench.run()
     bench.edit(interval="20m")

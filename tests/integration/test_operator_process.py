@@ -26,8 +26,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[str]:
-    """Path of the kubeconfig of a control plane of its own: the operator works on every environment of a cluster."""
-    with shared("operator", Size.CONTROL_PLANE) as cluster:
+    """Path of the kubeconfig of a control plane of its own, one for each parallel worker.
+
+    The operator works on every environment of a cluster: two workers on one would fight over the Lease.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with shared(f"operator-{worker}", Size.CONTROL_PLANE) as cluster:
         path = str(cluster.kubeconfig)
         Tools(cluster.kubeconfig).define()
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}

@@ -380,7 +380,7 @@ async def test_credentials_may_come_from_an_exec_plugin(
         site.kubectl("delete", "networkpolicy", "biospark-default-deny", "-n", site.namespace)
         await site.until(site.policy, "kopf's watch works with these credentials, too")
         assert plugged.alive, plugged.log.read_text()
-        await plugged.terminate()
+        assert await plugged.terminate() == 0
     finally:
         if plugged.alive:
             plugged.kill()

@@ -24,14 +24,16 @@ demo-down: tools ## Stop the demo and remove every trace of it
 programs: tools ## Build the programs of the local cluster, once: the tests then start in seconds
 	@$(PY) -m dev.cluster build
 
-.PHONY: test test-unit test-integration test-e2e
+.PHONY: test test-unit test-integration test-e2e test-long
 test: test-unit test-integration test-e2e ## Run all tests
 test-unit: programs ## Run the tests that need nothing (the chart's need helm, which is built once)
 	@$(PY) -m pytest -n 2 --dist loadgroup tests/unit
 test-integration: programs ## Run the tests that need a control plane
-	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration
+	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration tests/chaos
 test-e2e: programs ## Run the tests that need a node: root on Linux
 	@$(PY) -m pytest -m e2e tests
+test-long: export BIOSPARK_LONG = 1
+test-long: test ## Run all tests in their full form: every point at which the operator may be killed, every outage in full
 
 .PHONY: lint types
 lint: tools ## Check style, formatting, layers and the chart

@@ -119,8 +119,8 @@ def test_egress_without_ports_is_not_allowed_at_all(helm: Helm) -> None:
         rules = helm.manifest("NetworkPolicy", values={"networkPolicy": values})["spec"]["egress"]
         return {port["port"] for rule in rules for port in rule["ports"]}
 
-    assert ports({}) == {53, 443, 6443, 5432, 8200, 8001, 8444}
-    assert ports({"egress": {"kong": {"ports": []}}}) == {53, 443, 6443, 5432, 8200}
+    assert ports({}) == {53, 443, 6443}
+    assert ports({"egress": {"apiServer": {"ports": []}}}) == {53}
 
 
 def test_no_namespace_may_connect_where_none_is_named(helm: Helm) -> None:

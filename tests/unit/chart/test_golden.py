@@ -52,7 +52,7 @@ SETS: dict[str, dict[str, Any]] = {
         "networkPolicy": {
             "ingressNamespaces": ["monitoring", "observability"],
             "dns": {"cidrs": ["169.254.20.10/32"]},
-            "egress": {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}, "kong": {"ports": []}},
+            "egress": {"apiServer": {"cidrs": ["10.0.0.1/32"], "ports": [6443]}},
             "additionalEgress": [{"to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}], "ports": [{"port": 3128}]}],
         },
     },

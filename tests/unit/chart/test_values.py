@@ -21,8 +21,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"crd": {"install": "yes"}}, "at '/crd/install': got string, want boolean"),
     ({"resources": {"limits": {"memory": "512 MB"}}}, "at '/resources/limits/memory': '512 MB' does not match"),
     ({"networkPolicy": {"egress": {"redis": {}}}}, "at '/networkPolicy/egress': additional properties 'redis'"),
-    ({"networkPolicy": {"egress": {"vault": {"ports": [0]}}}}, "at '/networkPolicy/egress/vault/ports/0': minimum"),
-    ({"networkPolicy": {"egress": {"vault": {"cidrs": ["vault"]}}}}, "'vault' does not match pattern"),
+    (
+        {"networkPolicy": {"egress": {"apiServer": {"ports": [0]}}}},
+        "at '/networkPolicy/egress/apiServer/ports/0': minimum",
+    ),
+    ({"networkPolicy": {"egress": {"apiServer": {"cidrs": ["api"]}}}}, "'api' does not match pattern"),
     ({"networkPolicy": {"dns": {"ports": []}}}, "at '/networkPolicy/dns/ports': minItems"),
     ({"podSecurityContext": {"runAsNonRoot": False}}, "at '/podSecurityContext/runAsNonRoot': value must be true"),
     ({"podSecurityContext": {"runAsUser": 0}}, "at '/podSecurityContext/runAsUser': minimum"),

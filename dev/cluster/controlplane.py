@@ -198,7 +198,8 @@ def apiserver(instance: Instance, where: Endpoint) -> Command:
         service_account_signing_key_file=instance.pki / "service-accounts.key",
         service_account_issuer="https://kubernetes.default.svc.cluster.local",
         authorization_mode="Node,RBAC",
-        enable_admission_plugins="NodeRestriction",
+        # The second one is what OpenShift has: who lets an object block its owner's deletion needs a right for it.
+        enable_admission_plugins="NodeRestriction,OwnerReferencesPermissionEnforcement",
         **_tls(instance, "apiserver-kubelet-client", "kubelet_client_certificate", "kubelet_client_key"),
         kubelet_certificate_authority=instance.pki / "ca.crt",
         kubelet_preferred_address_types="InternalIP",

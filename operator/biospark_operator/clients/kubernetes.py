@@ -11,9 +11,10 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 from kubernetes.aio import client as kube
 from kubernetes.aio.dynamic import DynamicClient
 
@@ -30,13 +31,31 @@ CONCURRENCY = 64
 TIMEOUT = 30.0
 #: Seconds after which a watch is begun anew, so that one that died silently is noticed.
 WATCH_SECONDS = 300
+#: Seconds without even a bookmark after which a watch counts as dead.
+SILENCE = 90.0
+#: Objects that are listed in one request.
+PAGE = 500
 #: Seconds that a watch lasts at least if all is well. One that is closed sooner is not simply begun anew.
 SHORTEST_WATCH = 1.0
 
 #: Kinds of whose objects the API server's words are not repeated.
 _CONFIDENTIAL = frozenset({"Secret"})
-#: What the API server takes an Event's texts to be at most, in bytes.
-_NOTE_LIMIT, _REPORTER_LIMIT = 1024, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind as they were at one resourceVersion."""
+
+    version: str
+    items: Sequence[Manifest]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object as it is now, or with `gone` as it was last: deleted, or not selected any more."""
+
+    object: Manifest
+    gone: bool
 
 
 class KubernetesClient:
@@ -47,7 +66,6 @@ class KubernetesClient:
         self._dynamic = dynamic
         self._discovery = Discovery(self._resource_list)
         self._slots = asyncio.Semaphore(concurrency)
-        self._written: dict[str, str] = {}
 
     async def get(self, ref: ObjectRef) -> Manifest | None:
         """Return the object, or None where it, its namespace or its kind does not exist."""
@@ -75,7 +93,7 @@ class KubernetesClient:
 
         `force` takes over fields that other managers set; without it they are a `FieldConflictError`.
         """
-        answer = await self._to(
+        return await self._to(
             ObjectRef.of(manifest),
             "patch",
             "apply",
@@ -85,17 +103,6 @@ class KubernetesClient:
             force_conflicts="true" if force else None,
             dry_run="All" if dry_run else None,
         )
-        if not dry_run:
-            self._written[answer["metadata"]["uid"]] = answer["metadata"]["resourceVersion"]
-        return answer
-
-    def wrote(self, uid: str, resource_version: str) -> bool:
-        """Whether this version of an object is what `apply` made it: an echo of our own write, not news."""
-        return self._written.get(uid) == resource_version
-
-    def forget(self, uid: str) -> None:
-        """Forget what was written to an object, because it is gone."""
-        self._written.pop(uid, None)
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """Make `manifest["status"]` all that this operator says in the status of an existing object."""
@@ -128,28 +135,67 @@ class KubernetesClient:
         except (MissingError, ConflictError):
             return
 
-    async def watch_names(self, api_version: str, kind: str, namespace: str) -> AsyncIterator[str]:
-        """Yield the name of every object of a kind in a namespace, then of each that is added, changed or gone.
+    async def follow(
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        namespace: str | None = None,
+        labels: str = "",
+        only_metadata: bool = False,
+    ) -> AsyncIterator[Listing | Change]:
+        """Yield all objects of a kind, then each change of one.
 
         Goes on over the streams that the API server closes every few minutes. Ends when it can't go on where it
-        was, so that something may have been missed; raises as all methods do. Only metadata is transferred.
+        was, so that something may have been missed; raises as all methods do, also when the stream falls silent:
+        the API server sends a bookmark about once a minute even if nothing happens.
         """
         path = await self._path(api_version, kind, namespace)
-        purpose = f"watch {kind}s in {namespace}"
-        listed = await self._send("get", path, purpose, header_params={"Accept": _accept("PartialObjectMetadataList")})
-        for item in listed["items"] or ():
-            yield item["metadata"]["name"]
-        version, began = listed["metadata"]["resourceVersion"], -SHORTEST_WATCH
+        purpose = f"watch {kind}s" + (f" in {namespace}" if namespace else "")
+        confidential = kind in _CONFIDENTIAL
+
+        def named(item: Manifest) -> Manifest:
+            return {**item, "apiVersion": api_version, "kind": kind}
+
+        accept = _accept("PartialObjectMetadataList") if only_metadata else "application/json"
+        version, items = await self._collection(path, purpose, labels, accept, confidential=confidential)
+        yield Listing(version, [named(item) for item in items])
+        accept = _accept("PartialObjectMetadata") if only_metadata else "application/json"
+        began = -SHORTEST_WATCH
         while time.monotonic() - began >= SHORTEST_WATCH:
             began = time.monotonic()
-            async for event in self._events(path, purpose, version):
+            async for event in self._events(path, purpose, version, labels, accept, confidential=confidential):
                 if event["type"] == "ERROR":
                     return
                 version = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] != "BOOKMARK":
-                    yield event["object"]["metadata"]["name"]
+                    yield Change(named(event["object"]), gone=event["type"] == "DELETED")
 
-    async def _events(self, path: str, purpose: str, version: str) -> AsyncIterator[dict[str, Any]]:
+    async def _collection(
+        self, path: str, purpose: str, labels: str, accept: str, *, confidential: bool
+    ) -> tuple[str, Sequence[Manifest]]:
+        """Return a collection, read page by page, and the resourceVersion to watch it from."""
+        items: Sequence[Manifest] = []
+        following: str | None = None
+        while True:
+            page = await self._send(
+                "get",
+                path,
+                purpose,
+                confidential=confidential,
+                limit=PAGE,
+                _continue=following,
+                label_selector=labels or None,
+                header_params={"Accept": accept},
+            )
+            items = [*items, *(page["items"] or ())]
+            following = page["metadata"].get("continue")
+            if not following:
+                return page["metadata"]["resourceVersion"], items
+
+    async def _events(
+        self, path: str, purpose: str, version: str, labels: str, accept: str, *, confidential: bool
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yield the events after `version`, bookmarks included, until the API server closes the stream."""
         try:
             response = await self._dynamic.request(
@@ -159,15 +205,16 @@ class KubernetesClient:
                 query_params=[("allowWatchBookmarks", "true")],
                 watch="true",
                 resource_version=version,
+                label_selector=labels or None,
                 timeout_seconds=WATCH_SECONDS,
-                header_params={"Accept": _accept("PartialObjectMetadata")},
-                _request_timeout=WATCH_SECONDS + TIMEOUT,
+                header_params={"Accept": accept},
+                _request_timeout=aiohttp.ClientTimeout(connect=TIMEOUT, sock_read=SILENCE),
             )
             async with response:
-                async for line in response.content:
+                async for line in _lines(response.content):
                     yield json.loads(line)
         except FAULTS as error:
-            raise translated(error, purpose) from error
+            raise translated(error, purpose, confidential=confidential) from None if confidential else error
 
     async def _path(self, api_version: str, kind: str, namespace: str | None, name: str | None = None) -> str:
         """Return the path of an object or a collection. Raises `MissingError` where the cluster lacks the kind."""
@@ -212,6 +259,17 @@ def _accept(kind: str) -> str:
     return f"application/json;as={kind};g=meta.k8s.io;v=v1"
 
 
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream however long they are: an object may be larger than aiohttp takes a line to be."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest
+
+
 @asynccontextmanager
 async def connected(concurrency: int = CONCURRENCY, kubeconfig: str | None = None) -> AsyncIterator[KubernetesClient]:
     """Open a client to the cluster that `credentials.configuration` finds, for as long as the context lasts.
@@ -220,33 +278,3 @@ async def connected(concurrency: int = CONCURRENCY, kubeconfig: str | None = Non
     """
     async with kube.ApiClient(await configuration(kubeconfig)) as api:
         yield KubernetesClient(DynamicClient(api), concurrency)
-
-
-def event_manifest(ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str) -> Manifest:
-    """Build an Event about an object. Events on cluster-scoped objects live in the namespace `default`."""
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    name = f"{ref.name}.{uid[:8]}.{datetime.now(UTC).timestamp():.6f}".replace(".", "-")
-    return {
-        "apiVersion": "events.k8s.io/v1",
-        "kind": "Event",
-        "metadata": {"name": name, "namespace": ref.namespace or "default"},
-        "eventTime": now,
-        "type": type_,
-        "reason": reason,
-        "action": "Reconcile",
-        "note": _cut(message, _NOTE_LIMIT),
-        "reportingController": FIELD_MANAGER,
-        "reportingInstance": _cut(reporter, _REPORTER_LIMIT),
-        "regarding": {
-            "apiVersion": ref.api_version,
-            "kind": ref.kind,
-            "name": ref.name,
-            "namespace": ref.namespace,
-            "uid": uid,
-        },
-    }
-
-
-def _cut(text: str, limit: int) -> str:
-    """Shorten `text` to at most `limit` bytes, between two characters."""
-    return text.encode()[:limit].decode(errors="ignore")

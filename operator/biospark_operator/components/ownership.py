@@ -13,6 +13,8 @@ from biospark_operator.engine.component import Environment, Identity
 
 ENVIRONMENT_LABEL = "biospark.ai/environment"
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "biospark-operator"
+#: The label selector of all children of all environments.
+CHILDREN = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
 
 def labels(env: Environment, component: str) -> dict[str, str]:

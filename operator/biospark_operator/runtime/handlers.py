@@ -1,8 +1,9 @@
 """Wires kopf to the loops. Nothing happens here but starting, waking and ending.
 
-A daemon per environment keeps it, a delete handler takes it down, and event handlers on the environment and
-its children wake the loop. kopf's own bookkeeping is off: no annotation, no copy of the spec, no progress is
-written; one finalizer is all it adds to a resource.
+A daemon per environment keeps it, a delete handler takes it down, and an event handler wakes the loop when the
+resource is changed. Children are not kopf's: `sources` watches them, each kind apart from the others. kopf's own
+bookkeeping is off: no annotation, no copy of the spec, no progress is written; one finalizer is all it adds to a
+resource.
 """
 
 from __future__ import annotations
@@ -17,29 +18,10 @@ import kopf
 from kopf._core.engines import peering
 
 from biospark_operator.api.v1alpha1.environment import GROUP, PLURAL, RECONCILE_REQUESTED_AT, VERSION
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.components.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from biospark_operator.runtime.loop import Environments
-from biospark_operator.runtime.news import News
 
 FINALIZER = "biospark.ai/finalizer"
 
-#: Kinds whose changes wake the environment they belong to. All are selected by label on the server.
-CHILDREN = (
-    "namespaces.v1",
-    "resourcequotas.v1",
-    "limitranges.v1",
-    "serviceaccounts.v1",
-    "secrets.v1",
-    "configmaps.v1",
-    "services.v1",
-    "deployments.v1.apps",
-    "horizontalpodautoscalers.v2.autoscaling",
-    "poddisruptionbudgets.v1.policy",
-    "networkpolicies.v1.networking.k8s.io",
-    "roles.v1.rbac.authorization.k8s.io",
-    "rolebindings.v1.rbac.authorization.k8s.io",
-)
 #: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
 _LOGIN_LIFETIME = timedelta(minutes=10)
 
@@ -54,8 +36,6 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 250
-    for child in CHILDREN:
-        settings.watching.label_selectors[child] = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.networking.error_backoffs = (0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30, 30)
@@ -66,7 +46,7 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def registry(environments: Environments, client: KubernetesClient) -> kopf.OperatorRegistry:
+def registry(environments: Environments) -> kopf.OperatorRegistry:
     """Return kopf's registry with the handlers that drive `environments`."""
     handlers = kopf.OperatorRegistry()
 
@@ -98,14 +78,6 @@ def registry(environments: Environments, client: KubernetesClient) -> kopf.Opera
         else:
             environments.slot(str(name), str(uid)).saw(_version(body), _pull_secret(body))
 
-    news = News(client)
-
-    async def child_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        for environment in news.of(type, body):
-            environments.wake(environment)
-
-    for child in CHILDREN:
-        kopf.on.event(child, registry=handlers, id=f"child-{child}")(child_changed)
     return handlers
 
 
@@ -161,7 +133,6 @@ class _NoProgress(kopf.ProgressStorage):
 
 async def run(
     environments: Environments,
-    client: KubernetesClient,
     *,
     stop: asyncio.Event,
     ready: asyncio.Event,
@@ -173,7 +144,7 @@ async def run(
     """
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry(environments, client),
+        registry=registry(environments),
         settings=operator_settings(),
         # Given, because kopf else asks for the name of the user, whom a container does not know.
         identity=peering.Identity("biospark-operator"),

@@ -14,15 +14,18 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 
 import uvloop
 
 from biospark_operator import __version__
+from biospark_operator.clients.children import Children
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
-from biospark_operator.components import catalog
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.components import catalog, ownership
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
-from biospark_operator.runtime import handlers, logs, metrics, server, sources
+from biospark_operator.runtime import handlers, logs, metrics, news, server, sources
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
@@ -34,6 +37,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that running steps may take to finish when the process ends, and then the tasks around them. Together
 #: they stay below the grace period of the chart's pods, 30 s.
 DRAIN, CLOSE = 15.0, 8.0
+#: Seconds that the work waits for the first lists of children, which spare it to ask for each of them.
+FIRST_LISTS = 10.0
 
 
 def main() -> None:
@@ -53,61 +58,78 @@ def main() -> None:
     sys.exit(code)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What the operator is put together from."""
+
+    settings: OperatorSettings
+    client: KubernetesClient
+    leadership: LeaseElection | SoleReplica
+    children: Children
+    environments: Environments
+
+
 async def operate(settings: OperatorSettings) -> int:
     """Run the operator with these settings and return the exit code of the process."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    identity = settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
     async with connected(settings.requests) as client:
-        leadership: LeaseElection | SoleReplica = (
-            LeaseElection(client, settings.namespace, identity) if settings.leader_election else SoleReplica()
-        )
-        environments = Environments(_reconciler(settings, client, leadership, identity), settings.passes)
+        parts = _assembled(settings, client)
         standing_by, watching = asyncio.Event(), asyncio.Event()
-        health = server.Health(environments, lambda: standing_by.is_set() or watching.is_set())
+        health = server.Health(parts.environments, lambda: standing_by.is_set() or watching.is_set())
         async with server.serving(health, settings.http_host, settings.http_port):
-            if isinstance(leadership, LeaseElection):
+            if isinstance(parts.leadership, LeaseElection):
                 standing_by.set()
-                if not await _unless_stopped(leadership.acquire(), stop):
+                if not await _unless_stopped(parts.leadership.acquire(), stop):
                     return 0
                 standing_by.clear()
-            return await _lead(settings, client, environments, leadership, stop=stop, watching=watching)
+            return await _lead(parts, stop=stop, watching=watching)
 
 
-def _reconciler(
-    settings: OperatorSettings, client: KubernetesClient, leadership: LeaseElection | SoleReplica, identity: str
-) -> Reconciler:
-    return Reconciler(
-        components=catalog.components(client, settings.platform, operator_namespace=settings.namespace),
+def _assembled(settings: OperatorSettings, client: KubernetesClient) -> _Parts:
+    identity = settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+    leadership: LeaseElection | SoleReplica = (
+        LeaseElection(client, settings.namespace, identity) if settings.leader_election else SoleReplica()
+    )
+
+    def changed(before: Manifest | None, after: Manifest | None) -> None:
+        for environment in news.concerned(before, after):
+            environments.wake(environment)
+
+    children = Children(client, catalog.KINDS, ownership.CHILDREN, changed)
+    reconciler = Reconciler(
+        components=catalog.components(children, settings.platform, operator_namespace=settings.namespace),
         admit=admission(settings.platform.defaults(), settings.namespace),
         identify=identity_of,
         store=KubernetesStore(client, identity),
         leadership=leadership,
         operator_version=__version__,
     )
+    environments = Environments(reconciler, settings.passes)
+    return _Parts(settings, client, leadership, children, environments)
 
 
-async def _lead(
-    settings: OperatorSettings,
-    client: KubernetesClient,
-    environments: Environments,
-    leadership: LeaseElection | SoleReplica,
-    *,
-    stop: asyncio.Event,
-    watching: asyncio.Event,
-) -> int:
+async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) -> int:
     """Work until told to stop (0) or until working is not possible any more (1)."""
+    leadership, environments, children = parts.leadership, parts.environments, parts.children
     metrics.LEADER.set(1)
     stopping = asyncio.create_task(stop.wait(), name="stop")
     kopf_stop = asyncio.Event()
+
+    async def keep_environments() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LISTS):
+                await children.synced()
+        await handlers.run(environments, stop=kopf_stop, ready=watching, started=lambda: _stop_on_signals(stop))
+
+    pull_secrets = sources.watch_pull_secrets(parts.client, parts.settings.namespace, environments.wake_users_of)
     tasks = [
-        asyncio.create_task(
-            sources.watch_pull_secrets(client, settings.namespace, environments.wake_users_of), name="pull secrets"
+        *(
+            asyncio.create_task(sources.watch_children(children, *kind), name=f"watch {kind}")
+            for kind in children.kinds
         ),
-        asyncio.create_task(
-            handlers.run(environments, client, stop=kopf_stop, ready=watching, started=lambda: _stop_on_signals(stop)),
-            name="kopf",
-        ),
+        asyncio.create_task(pull_secrets, name="pull secrets"),
+        asyncio.create_task(keep_environments(), name="kopf"),
     ]
     if isinstance(leadership, LeaseElection):
         tasks.append(asyncio.create_task(leadership.hold(), name="lease"))

@@ -1,7 +1,7 @@
-"""Watches the Secrets in the operator's own namespace that environments copy.
+"""Keeps the watches beside kopf's going: of the children, and of the Secrets that environments copy.
 
-They carry no label of ours, so kopf's watch of the children does not see them. Only metadata is asked for: the
-data of Secrets that no environment refers to never reaches the operator's memory.
+Each lives on its own: one kind that can't be watched (a right is missing, its API is away) is told in the log
+and by a metric, is tried again, and holds up nothing else. None of these ever returns.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
-from biospark_operator.clients.kubernetes import KubernetesClient
+from biospark_operator.clients.children import Children
+from biospark_operator.clients.kubernetes import KubernetesClient, Listing
 from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import OutsideError
 
@@ -20,20 +22,43 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which a watch that ends was a good one, so that the next one may begin soon.
 STEADY = 60.0
+#: Seconds between tries at most: what happens meanwhile is found only by the pass that is due anyway.
+SLOWEST = 30.0
 
 
-async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> None:
-    """Call `changed` with the name of each Secret of `namespace` that appears, changes or goes. Never returns.
+async def watch_children(children: Children, api_version: str, kind: str) -> NoReturn:
+    """Keep up with the children of one kind."""
 
-    After an interruption every Secret counts as changed, since something may have been missed.
+    async def once() -> None:
+        await children.follow(api_version, kind)
+
+    await _again_and_again(once, f"{kind}s")
+
+
+async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> NoReturn:
+    """Call `changed` with the name of each Secret of `namespace` that appears, changes or goes.
+
+    They carry no label of ours, so they are no children. Only metadata is asked for: the data of Secrets that no
+    environment refers to never reaches the operator's memory. After an interruption every Secret counts as
+    changed, since something may have been missed.
     """
+
+    async def once() -> None:
+        async for news in client.follow("v1", "Secret", namespace=namespace, only_metadata=True):
+            for item in news.items if isinstance(news, Listing) else [news.object]:
+                changed(item["metadata"]["name"])
+
+    await _again_and_again(once, f"Secrets in {namespace}")
+
+
+async def _again_and_again(once: Callable[[], Awaitable[None]], what: str) -> NoReturn:
     failures, rng = 0, random.Random()  # noqa: S311 - jitter
     while True:
         began = time.monotonic()
         try:
-            async for name in client.watch_names("v1", "Secret", namespace):
-                changed(name)
+            await once()
+            logger.info("watching %s begins anew", what)
         except OutsideError as error:
-            logger.warning("watching Secrets in %s was interrupted: %s", namespace, error)
+            logger.warning("watching %s was interrupted: %s", what, error)
         failures = 1 if time.monotonic() - began > STEADY else failures + 1
-        await asyncio.sleep(delay(failures, rng))
+        await asyncio.sleep(min(delay(failures, rng), SLOWEST))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
-from biospark_operator.clients.kubernetes import KubernetesClient, event_manifest
+from biospark_operator.clients.event_manifest import event_manifest
+from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.events import Event

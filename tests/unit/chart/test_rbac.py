@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from biospark_operator.components import catalog
 from biospark_operator.components.access import GRANTED_RULES
-from biospark_operator.runtime import handlers
 from biospark_operator.runtime.leader import LeaseElection
 from tests.unit.chart.helm import CHART, Helm, Manifest
 
@@ -18,14 +18,13 @@ GRANTS = "biospark-operator-grants"
 KINDS = {"ClusterRole", "Role"}
 
 
-def _kind(selector: str) -> tuple[str, str]:
-    """`deployments.v1.apps` as (group, resource)."""
-    resource, _, rest = selector.partition(".")
-    return rest.partition(".")[2], resource
+def _plural(kind: str) -> str:
+    lower = kind.lower()
+    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}s"
 
 
 #: The kinds that environments are made of in Kubernetes, as (group, resource).
-CHILDREN = {_kind(selector) for selector in handlers.CHILDREN}
+CHILDREN = {(api_version.rpartition("/")[0], _plural(kind)) for api_version, kind in catalog.KINDS}
 
 Right = tuple[str, str, str]
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from biospark_operator.clients import discovery, kubernetes
-from biospark_operator.clients.kubernetes import KubernetesClient, connected, event_manifest
+from biospark_operator.clients.event_manifest import event_manifest
+from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing, connected
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.engine.errors import AccessError, OutsideError, RejectedError, UnavailableError
 from tests.unit.clients.conftest import ApiServer, hangs, hangs_up, says, streams
@@ -134,15 +135,11 @@ async def test_without_a_way_to_a_cluster_the_message_says_what_to_set(
 async def test_apply_says_who_and_whether_by_force(server: ApiServer, client: KubernetesClient) -> None:
     server.always[PATH] = says({"metadata": {"uid": "u", "resourceVersion": "7"}})
     await client.apply(MANIFEST, force=True, dry_run=True)
-    assert not client.wrote("u", "7"), "a dry run writes nothing"
     await client.apply(MANIFEST, force=False)
     forced, plain = server.requests[-2:]
     assert dict(forced.query) == {"fieldManager": "biospark-operator", "force": "true", "dryRun": "All"}
     assert dict(plain.query) == {"fieldManager": "biospark-operator"}
     assert plain.headers["Content-Type"] == "application/apply-patch+yaml"
-    assert client.wrote("u", "7")
-    client.forget("u")
-    assert not client.wrote("u", "7")
 
 
 async def test_the_status_is_written_to_its_subresource_by_its_own_manager(
@@ -184,8 +181,15 @@ def _event(type_: str, name: str, version: str) -> dict[str, object]:
     return {"type": type_, "object": {"metadata": {"name": name, "resourceVersion": version}}}
 
 
-async def _watched(client: KubernetesClient) -> list[str]:
-    return [name async for name in client.watch_names("v1", "Secret", "a")]
+async def _watched(client: KubernetesClient, **how: bool) -> list[str]:
+    names = []
+    async for news in client.follow("v1", "Secret", namespace="a", labels="x=y", **how):  # type: ignore[arg-type]
+        match news:
+            case Listing(items=items):
+                names += [item["metadata"]["name"] for item in items]
+            case Change(object=item, gone=gone):
+                names.append(f"{'-' if gone else '+'}{item['metadata']['name']}")
+    return names
 
 
 async def test_a_watch_goes_on_where_the_last_stream_ended(
@@ -197,11 +201,46 @@ async def test_a_watch_goes_on_where_the_last_stream_ended(
         streams(_event("ADDED", "two", "6"), _event("BOOKMARK", "", "9")),
         streams(_event("DELETED", "one", "10"), {"type": "ERROR", "object": {"code": 410}}),
     ]
-    assert await _watched(client) == ["one", "two", "one"]
+    assert await _watched(client) == ["one", "+two", "-one"]
     watches = [request.query for request in server.requests if "watch" in request.query]
     assert [query["resourceVersion"] for query in watches] == ["5", "9"]
     assert {query["allowWatchBookmarks"] for query in watches} == {"true"}
-    assert all("as=PartialObjectMetadata" in r.headers["Accept"] for r in server.requests if r.path != "/api/v1")
+    assert {r.query["labelSelector"] for r in server.requests if r.path != "/api/v1"} == {"x=y"}
+
+
+async def test_a_watch_of_metadata_alone_asks_for_nothing_else(server: ApiServer, client: KubernetesClient) -> None:
+    server.script["/api/v1/namespaces/a/secrets"] = [_listed("one"), streams()]  # type: ignore[list-item]
+    await _watched(client, only_metadata=True)
+    accepted = [r.headers["Accept"] for r in server.requests if r.path != "/api/v1"]
+    assert ["as=PartialObjectMetadataList;" in accepted[0], "as=PartialObjectMetadata;" in accepted[1]] == [True, True]
+
+
+async def test_a_collection_is_listed_page_by_page(server: ApiServer, client: KubernetesClient) -> None:
+    first = {"metadata": {"resourceVersion": "5", "continue": "more"}, "items": [{"metadata": {"name": "one"}}]}
+    server.script["/api/v1/namespaces/a/secrets"] = [says(first), _listed("two"), streams()]  # type: ignore[list-item]
+    assert await _watched(client) == ["one", "two"]
+    assert [r.query.get("continue") for r in server.requests if r.query.get("limit")] == [None, "more"]
+
+
+async def test_an_object_may_be_larger_than_the_buffer_of_the_connection(
+    server: ApiServer, client: KubernetesClient
+) -> None:
+    large = _event("MODIFIED", "large", "6")
+    large["object"]["data"] = {"x": "A" * 1_000_000}  # type: ignore[index]
+    server.script["/api/v1/namespaces/a/secrets"] = [
+        _listed(),  # type: ignore[list-item]
+        streams(large, _event("ADDED", "next", "7")),
+    ]
+    assert await _watched(client) == ["+large", "+next"]
+
+
+async def test_a_watch_that_falls_silent_is_given_up(
+    server: ApiServer, client: KubernetesClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubernetes, "SILENCE", 0.05)
+    server.script["/api/v1/namespaces/a/secrets"] = [_listed(), hangs]  # type: ignore[list-item]
+    with pytest.raises(UnavailableError, match="could not watch Secrets in a"):
+        await _watched(client)
 
 
 async def test_a_watch_that_is_closed_at_once_is_not_begun_anew_without_end(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.graph import in_order
@@ -31,3 +32,19 @@ def test_every_object_is_known_to_the_inventory_before_it_is_made() -> None:
     assert targets[0] == "v1 Namespace biospark-dev"
     assert "v1 Secret biospark-dev/biospark-registry" in targets
     assert "apps/v1 Deployment biospark-dev/biospark-api" in targets
+
+
+def test_every_kind_that_components_make_is_watched() -> None:
+    env = environment(
+        "dev",
+        profile="Production",
+        registry={"pullSecretRef": {"name": "pull"}},
+        access={"bindings": [{"role": "Viewer", "subjects": [{"kind": "User", "name": "a"}]}]},
+    )
+    made = {
+        (ref.api_version, ref.kind)
+        for component in COMPONENTS
+        if component.enabled(env)
+        for ref in map(ObjectRef.parse, component.targets(env))
+    }
+    assert made <= set(catalog.KINDS)

@@ -9,31 +9,10 @@ from typing import Any
 import kopf
 import pytest
 
-from biospark_operator.components import catalog
-from biospark_operator.components.platform import Platform
 from biospark_operator.runtime import handlers
-from biospark_operator.runtime.handlers import CHILDREN, operator_settings
+from biospark_operator.runtime.handlers import operator_settings
 from biospark_operator.runtime.loop import Environments
-from tests.fakes.environments import body, environment
-from tests.unit.components.fake_cluster import FakeCluster
-
-
-def test_every_kind_that_components_make_is_watched() -> None:
-    env = environment(
-        "dev",
-        profile="Production",
-        registry={"pullSecretRef": {"name": "pull"}},
-        access={"bindings": [{"role": "Viewer", "subjects": [{"kind": "User", "name": "a"}]}]},
-    )
-    made = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
-    kinds = {target.split(" ")[1] for component in made if component.enabled(env) for target in component.targets(env)}
-    watched = {child.split(".")[0] for child in CHILDREN}
-    assert {f"{kind.lower()[:-1]}ies" if kind.endswith("y") else f"{kind.lower()}s" for kind in kinds} <= watched
-
-
-def test_children_are_selected_by_the_server() -> None:
-    selectors = operator_settings().watching.label_selectors
-    assert {selectors[child] for child in CHILDREN} == {"app.kubernetes.io/managed-by=biospark-operator"}
+from tests.fakes.environments import body
 
 
 def test_kopf_elects_posts_and_stores_nothing() -> None:
@@ -81,7 +60,7 @@ def test_the_pull_secret_that_an_environment_uses(spec: dict[str, Any], name: st
 
 async def test_events_of_environments_make_and_forget_their_slots() -> None:
     environments = Environments(None, 1)  # type: ignore[arg-type]
-    registry = handlers.registry(environments, FakeCluster())  # type: ignore[arg-type]
+    registry = handlers.registry(environments)
     (handle,) = [h.fn for h in registry._watching.get_all_handlers() if h.fn.__name__ == "environment_changed"]
 
     async def event(type_: str | None, **metadata: Any) -> None:

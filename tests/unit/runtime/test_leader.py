@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -67,8 +68,6 @@ class Leases:
         self.version += 1
         self.lease = copy.deepcopy(manifest)
         self.lease["metadata"]["resourceVersion"] = str(self.version)
-        # Two stamps in one microsecond must differ as they do in life.
-        self.lease["spec"]["renewTime"] += f"#{self.version}"
         return self.lease
 
     @property
@@ -166,6 +165,90 @@ async def test_hold_ends_when_the_lease_cannot_be_renewed_in_time(
     await one.hold()
     assert RENEW_DEADLINE <= clock.now - 1000.0 < LEASE_DURATION
     assert not one.leading
+
+
+async def test_hold_ends_in_time_when_the_api_server_hangs(leases: Leases, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"LEASE_DURATION": 3.0, "RENEW_DEADLINE": 2.0, "RETRY_PERIOD": 0.4}.items():
+        monkeypatch.setattr(leader, name, seconds)
+    began = time.monotonic()
+    one = LeaseElection(leases, "biospark-system", "one")
+    await one.acquire()
+    leases.hanging = True
+    await one.hold()
+    assert time.monotonic() - began < 2.6, "the rest of the lease is for what is under way"
+
+
+async def test_a_lease_that_ran_out_is_not_taken_up_again(
+    one: LeaseElection, clock: Clock, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.acquire()
+    get = leases.get
+
+    async def paused(ref: Any) -> Any:
+        clock.now += RENEW_DEADLINE
+        return await get(ref)
+
+    monkeypatch.setattr(leases, "get", paused)
+    await one.hold()
+    assert leases.holder == "one"
+    with pytest.raises(NotLeaderError):
+        one.check()
+
+
+async def test_a_lease_is_waited_out_from_the_answer_that_showed_it(
+    one: LeaseElection, two: LeaseElection, clock: Clock, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.acquire()
+    get = leases.get
+
+    async def slow(ref: Any) -> Any:
+        clock.now += 4
+        assert await one._try()
+        monkeypatch.setattr(leases, "get", get)
+        return await get(ref)
+
+    monkeypatch.setattr(leases, "get", slow)
+    monkeypatch.setattr(one, "leases", _Directly(leases, get))
+    answered = clock.now + 4
+    await two.acquire()
+    assert clock.now - answered >= LEASE_DURATION
+
+
+class _Directly:
+    """The Lease without what a test does to `Leases.get`."""
+
+    def __init__(self, leases: Leases, get: Any) -> None:
+        self.get, self.create, self.replace = get, leases.create, leases.replace
+
+
+async def test_a_lease_is_renewed_also_by_a_clock_that_stands_still(
+    one: LeaseElection, two: LeaseElection, clock: Clock, leases: Leases
+) -> None:
+    await one.acquire()
+    for _ in range(12):
+        assert await one._try()
+        leases.lease["spec"]["renewTime"] = "2001-01-01T00:00:00.000000Z"
+        assert not await two._try()
+        clock.now += RETRY_PERIOD
+    assert leases.holder == "one"
+
+
+async def test_requests_may_be_sent_until_the_lease_is_given_up(one: LeaseElection, clock: Clock) -> None:
+    with pytest.raises(NotLeaderError):
+        one.check_lease()
+    await one.acquire()
+    one.resign()
+    one.check_lease()
+    await one.release()
+    with pytest.raises(NotLeaderError):
+        one.check_lease()
+
+
+async def test_requests_may_not_be_sent_when_the_lease_ran_out(one: LeaseElection, clock: Clock) -> None:
+    await one.acquire()
+    clock.now += RENEW_DEADLINE
+    with pytest.raises(NotLeaderError):
+        one.check_lease()
 
 
 async def test_an_api_server_that_hangs_is_given_up_in_time(

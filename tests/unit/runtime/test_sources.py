@@ -1,14 +1,15 @@
-"""The watch of Secrets that environments copy: what is passed on, and how it comes back after trouble."""
+"""The watches beside kopf's: what is passed on, and how they come back after trouble."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from biospark_operator.engine.errors import UnavailableError
+from biospark_operator.clients.kubernetes import Change, Listing
+from biospark_operator.engine.errors import AccessError, UnavailableError
 from biospark_operator.runtime import sources
 
 
@@ -19,13 +20,17 @@ class Client:
         self.watches = list(watches)
         self.asked: list[tuple[str, str, str]] = []
 
-    async def watch_names(self, api_version: str, kind: str, namespace: str) -> AsyncIterator[str]:
+    async def follow(
+        self, api_version: str, kind: str, *, namespace: str, only_metadata: bool
+    ) -> AsyncIterator[Listing | Change]:
+        assert only_metadata
         self.asked.append((api_version, kind, namespace))
         if not self.watches:
             raise asyncio.CancelledError
-        names, error = self.watches.pop(0)
-        for name in names:
-            yield name
+        (first, *rest), error = self.watches.pop(0)
+        yield Listing("1", [{"metadata": {"name": first}}])
+        for name in rest:
+            yield Change({"metadata": {"name": name}}, gone=False)
         if error:
             raise error
 
@@ -63,5 +68,32 @@ async def test_watches_that_end_soon_are_begun_more_and_more_slowly(failures: li
 
 async def test_a_watch_that_lasted_begins_the_count_anew(failures: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "STEADY", -1.0)
-    await watched(Client(([], None), ([], None)))
+    await watched(Client((["a"], None), (["a"], None)))
     assert failures == [1, 1]
+
+
+async def test_children_of_a_kind_are_followed_again_after_every_trouble(failures: list[int]) -> None:
+    class Children:
+        troubles: ClassVar = [AccessError("no right"), None, asyncio.CancelledError()]
+
+        async def follow(self, api_version: str, kind: str) -> None:
+            assert (api_version, kind) == ("v1", "Service")
+            if trouble := self.troubles.pop(0):
+                raise trouble
+
+    with pytest.raises(asyncio.CancelledError):
+        await sources.watch_children(Children(), "v1", "Service")  # type: ignore[arg-type]
+    assert Children.troubles == []
+    assert failures == [1, 2]
+
+
+async def test_the_next_try_is_never_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(sources, "delay", lambda *_: 300.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await watched(Client((["a"], AccessError("no right"))))
+    assert waited == [sources.SLOWEST]

@@ -1,0 +1,149 @@
+"""Keeps the children of all environments in memory, as their watches show them. Used by components and runtime.
+
+What an informer is elsewhere: each kind is listed once and then watched, so that looking at an unchanged
+environment costs the API server nothing. Three rules keep what is read here as good as what the API server says:
+
+- Only what is there is answered from memory. What is not (never made, foreign, just deleted) is asked for.
+- What `apply` answers counts at once, and an older event never replaces it: we see our own writes.
+- While a kind is not watched (not yet, or the watch was interrupted) the API server is asked.
+
+A watch that begins anew compares the new list with what was known, so a deletion in between is noticed.
+Objects are kept as JSON text, a fifth of what they would take as Python objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing
+from biospark_operator.clients.objects import Manifest, ObjectRef
+
+#: Told of every change that is not an echo of our own write: the object before and after it. `None` before says
+#: that it was not known, `None` after that it is gone or not a child any more.
+Changed = Callable[[Manifest | None, Manifest | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    version: int
+    text: bytes
+
+    @classmethod
+    def of(cls, live: Manifest) -> _Known:
+        return cls(_version(live), json.dumps(live, separators=(",", ":")).encode())
+
+    @property
+    def object(self) -> Manifest:
+        live: Manifest = json.loads(self.text)
+        return live
+
+
+class Children:
+    """Children by reference. Reads and writes as `KubernetesClient` does; `follow` fills it."""
+
+    def __init__(
+        self, client: KubernetesClient, kinds: Iterable[tuple[str, str]], labels: str, changed: Changed
+    ) -> None:
+        """Keep the objects of `kinds`, pairs of apiVersion and kind, that the label selector `labels` selects."""
+        self._client = client
+        self._labels = labels
+        self._changed = changed
+        self._known: dict[ObjectRef, _Known] = {}
+        self._synced = {kind: asyncio.Event() for kind in kinds}
+        #: Events of objects that an apply is under way for: whether they are its echo is known when it ends.
+        self._late: dict[ObjectRef, list[Change]] = {}
+
+    def __len__(self) -> int:
+        """Return how many children are known."""
+        return len(self._known)
+
+    @property
+    def kinds(self) -> Sequence[tuple[str, str]]:
+        """The apiVersion and kind of what is to be followed."""
+        return tuple(self._synced)
+
+    async def synced(self) -> None:
+        """Return once every kind was listed."""
+        for event in self._synced.values():
+            await event.wait()
+
+    async def follow(self, api_version: str, kind: str) -> None:
+        """Keep up with one kind. Returns or raises an `OutsideError` when it has to be begun anew."""
+        synced = self._synced[api_version, kind]
+        try:
+            async for news in self._client.follow(api_version, kind, labels=self._labels):
+                match news:
+                    case Listing():
+                        self._listed(api_version, kind, news)
+                        synced.set()
+                    case Change():
+                        self._happened(news)
+        finally:
+            synced.clear()
+
+    async def get(self, ref: ObjectRef) -> Manifest | None:
+        """Return the object, or None where it does not exist."""
+        synced = self._synced.get((ref.api_version, ref.kind))
+        known = self._known.get(ref) if synced and synced.is_set() else None
+        return known.object if known else await self._client.get(ref)
+
+    async def list(
+        self, api_version: str, kind: str, *, namespace: str | None = None, labels: str = "", fields: str = ""
+    ) -> Sequence[Manifest]:
+        """Return the objects of a kind, as the API server has them."""
+        return await self._client.list(api_version, kind, namespace=namespace, labels=labels, fields=fields)
+
+    async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
+        """Server-side apply `manifest`, see `KubernetesClient.apply`. The answer is what `get` returns next."""
+        if dry_run:
+            return await self._client.apply(manifest, force=force, dry_run=True)
+        ref = ObjectRef.of(manifest)
+        late = self._late.setdefault(ref, [])
+        try:
+            answer = await self._client.apply(manifest, force=force)
+            if (ref.api_version, ref.kind) in self._synced:
+                self._known[ref] = _Known.of(answer)
+        finally:
+            self._late.pop(ref, None)
+            for change in late:
+                self._happened(change)
+        return answer
+
+    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+        """Start deleting the object with this uid, see `KubernetesClient.delete`."""
+        await self._client.delete(ref, uid=uid)
+        self._known.pop(ref, None)
+
+    def _listed(self, api_version: str, kind: str, listing: Listing) -> None:
+        for item in listing.items:
+            self._happened(Change(item, gone=False))
+        there = {ObjectRef.of(item) for item in listing.items}
+        of_kind = [ref for ref in self._known if (ref.api_version, ref.kind) == (api_version, kind)]
+        for ref in of_kind:
+            # What was applied after the list was made is not in it, and is there.
+            if ref not in there and self._known[ref].version <= int(listing.version):
+                self._changed(self._known.pop(ref).object, None)
+
+    def _happened(self, change: Change) -> None:
+        ref = ObjectRef.of(change.object)
+        if ref in self._late:
+            self._late[ref].append(change)
+            return
+        known = self._known.get(ref)
+        if known is not None and _version(change.object) <= known.version:
+            return
+        before = known.object if known else None
+        if change.gone:
+            self._known.pop(ref, None)
+            self._changed(before or change.object, None)
+        else:
+            self._known[ref] = _Known.of(change.object)
+            self._changed(before, change.object)
+
+
+def _version(live: Manifest) -> int:
+    """Return the resourceVersion, which the API server counts up over all objects of a kind."""
+    return int(live["metadata"]["resourceVersion"])

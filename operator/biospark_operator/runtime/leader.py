@@ -1,9 +1,17 @@
 """Elects the replica that works, by a Lease in the operator's own namespace.
 
 The rules are those of client-go (15 s lease, 10 s to renew it, a try every 2 s), with two additions: whether
-another replica's Lease has run out is judged by this process's monotonic clock alone, so wrong clocks elect
-nobody twice; and `check` asks the clock before each step that changes something outside, so a process that was
-paused finds out before it acts, not after.
+another replica's Lease has run out is judged by this process's own steady clock alone, so wrong clocks elect
+nobody twice; and the clock is asked before each step and once more before each request that changes something
+outside (`clients.fencing`), so a process that was paused finds out before it acts, not after.
+
+What that guarantees: no request leaves a replica later than 10 s after it began its last renewal, and what is
+under way then is given up, since `main` ends the process at that moment. Another replica leads 15 s after it saw
+that renewal at the earliest. So the two are 5 s apart, however slow the API server or the network is.
+
+What it cannot guarantee: Kubernetes checks no lease when it writes. A request that something between the replica
+and the API server holds back for more than these 5 s, although its connection is closed, is carried out when it
+arrives. It does no lasting harm: an apply is undone as drift, a deletion names the uid that it means.
 """
 
 from __future__ import annotations
@@ -28,6 +36,13 @@ RELEASE_DEADLINE = 3.0
 #: Seconds between tries to release it.
 RELEASE_PERIOD = 0.2
 API_VERSION = "coordination.k8s.io/v1"
+#: Linux's clock that nobody sets and that goes on while the machine sleeps, as those of the other replicas do.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def steady() -> float:
+    """Return the seconds since some moment, whatever the clock on the wall says."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Leases(Protocol):
@@ -62,7 +77,7 @@ class LeaseElection:
     namespace: str
     identity: str
     name: str = "biospark-operator"
-    monotonic: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = steady
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _valid_until: float = 0.0
     _resigned: bool = False
@@ -79,6 +94,11 @@ class LeaseElection:
         if not self.leading:
             raise NotLeaderError
 
+    def check_lease(self) -> None:
+        """Return while the Lease is held, also after `resign`; raise `NotLeaderError` otherwise."""
+        if self.monotonic() >= self._valid_until:
+            raise NotLeaderError
+
     def resign(self) -> None:
         """Let no further step begin. The Lease stays held until `release`, while running steps finish."""
         self._resigned = True
@@ -91,10 +111,18 @@ class LeaseElection:
         logger.info("leading as %s", self.identity)
 
     async def hold(self) -> None:
-        """Renew the Lease; return when it could not be renewed in time or belongs to someone else."""
-        while self.monotonic() < self._valid_until:
-            await self.sleep(RETRY_PERIOD)
+        """Renew the Lease; return as soon as it runs out or belongs to someone else.
+
+        One that ran out is never taken up again, though it may be free: steps that were refused meanwhile would
+        not be made up for.
+        """
+        due = self.monotonic() + RETRY_PERIOD
+        while (now := self.monotonic()) < (until := self._valid_until):
+            await self.sleep(min(max(due - now, 0.0), until - now))
+            due = self.monotonic() + RETRY_PERIOD
             await self._try()
+            if self.monotonic() >= until:
+                self._valid_until = 0.0
         logger.error("lost the Lease %s/%s: this process must end", self.namespace, self.name)
 
     async def release(self) -> None:
@@ -103,7 +131,7 @@ class LeaseElection:
         A renewal that was on its way when the process was told to end may still arrive and make our reading of
         the Lease an old one: so it is tried until the Lease is seen not to be ours.
         """
-        self._resigned = True
+        self._resigned, self._valid_until = True, 0.0
         last: Exception | None = None
         try:
             async with asyncio.timeout(RELEASE_DEADLINE):
@@ -128,9 +156,12 @@ class LeaseElection:
     async def _try(self) -> bool:
         """Take or renew the Lease once. The time before the request counts, not that of the answer."""
         began = self.monotonic()
+        left = self._valid_until - began
         try:
-            async with asyncio.timeout(RENEW_DEADLINE / 2):
+            # Without a try that outlasts it, the end of the Lease is noticed when it comes.
+            async with asyncio.timeout(min(RENEW_DEADLINE / 2, left) if left > 0 else RENEW_DEADLINE / 2):
                 lease = await self.leases.get(self._ref)
+                self._take_note(lease)
                 if lease is None and self._vanished_from_another(began):
                     return False
                 if lease is None:
@@ -146,12 +177,21 @@ class LeaseElection:
         self._valid_until = began + RENEW_DEADLINE
         return True
 
+    def _take_note(self, lease: Manifest | None) -> None:
+        """Remember who holds the Lease and since when it is as it is.
+
+        Any write of it counts as a renewal, since the stamps of a clock that stands still don't move. The time of
+        the answer counts, since the renewal that it shows was before.
+        """
+        if lease is None:
+            return
+        record = ((lease.get("spec") or {}).get("holderIdentity"), lease["metadata"]["resourceVersion"])
+        if record != self._seen:
+            self._seen, self._seen_at = record, self.monotonic()
+
     def _free(self, lease: Manifest, now: float) -> bool:
         """Whether the Lease is ours, was given up, or was not renewed for its whole duration."""
         spec = lease.get("spec") or {}
-        record = (spec.get("holderIdentity"), spec.get("renewTime"))
-        if record != self._seen:
-            self._seen, self._seen_at = record, now
         if spec.get("holderIdentity") in ("", None, self.identity):
             return True
         return now - self._seen_at >= float(spec.get("leaseDurationSeconds") or LEASE_DURATION)

@@ -185,11 +185,13 @@ async def test_a_lease_that_ran_out_is_not_taken_up_again(
     get = leases.get
 
     async def paused(ref: Any) -> Any:
-        clock.now += RENEW_DEADLINE
+        clock.now += RENEW_DEADLINE - RETRY_PERIOD + 0.5
+        assert not one.leading
         return await get(ref)
 
     monkeypatch.setattr(leases, "get", paused)
-    await one.hold()
+    async with asyncio.timeout(5):
+        await one.hold()
     assert leases.holder == "one"
     with pytest.raises(NotLeaderError):
         one.check()

@@ -8,9 +8,7 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +16,9 @@ import pytest
 from dev.cluster import Cluster, Size, leftovers
 from dev.cluster.local import LocalProvider
 from dev.cluster.nodeconfig import PAUSE_IMAGE
+from dev.deploy import Tools
 from tests.clusters import require_node
 
-KUBECTL = Path(sys.executable).parent / "kubectl"
 CERTIFICATE = {
     "apiVersion": "cert-manager.io/v1",
     "kind": "Certificate",
@@ -43,11 +41,7 @@ def instance_name(purpose: str) -> str:
 
 
 def kubectl(cluster: Cluster, *arguments: str, manifest: Any = None) -> str:
-    command = [str(KUBECTL), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    given = None if manifest is None else json.dumps(manifest)
-    answer = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=90)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
+    return Tools(cluster.kubeconfig).kubectl(*arguments, text=None if manifest is None else json.dumps(manifest))
 
 
 def kill(cluster: Cluster, component: str) -> None:

@@ -16,27 +16,16 @@ import yaml
 
 from biospark_operator.clients.kubernetes import connected
 from biospark_operator.clients.objects import ObjectRef
-from dev.cluster import Size
-from dev.deploy import Tools
-from tests.clusters import shared
-from tests.integration.operator_process import LEASE, NAMESPACE, Operator, Site, kubectl
+from tests.operator_process import LEASE, NAMESPACE, Operator, Site, cluster_of_this_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
 
 
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[str]:
-    """Path of the kubeconfig of a control plane of its own, one for each parallel worker.
-
-    The operator works on every environment of a cluster: two workers on one would fight over the Lease.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    with shared(f"operator-{worker}", Size.CONTROL_PLANE) as cluster:
-        path = str(cluster.kubeconfig)
-        Tools(cluster.kubeconfig).define()
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        kubectl(path, "apply", "--server-side", "-f", "-", given=json.dumps(manifest))
-        yield path
+    """Path of the kubeconfig of a control plane of its own."""
+    with cluster_of_this_worker("operator") as kubeconfig:
+        yield kubeconfig
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +182,7 @@ async def test_a_changed_pull_secret_is_followed_long_before_the_interval(site: 
             "metadata": {"name": source, "namespace": NAMESPACE},
             "stringData": {".dockerconfigjson": json.dumps(config)},
         }
-        site.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(secret))
+        site.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(secret))
 
     async def copied(password: str) -> bool:
         copy = await site.get("v1", "Secret", "biospark-registry")

@@ -1,4 +1,7 @@
-"""The real operator as a process, and the control plane it works on, for `test_operator_process`."""
+"""The real operator as a process, the control plane it works on, and an environment under test.
+
+Used by the tests that are about the process: that it ends and comes back, and what becomes of its work then.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +16,47 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.clients.objects import Manifest, ObjectRef
+from dev.cluster import Size
+from dev.deploy import NAMESPACE, Tools
+from tests.clusters import shared
 
-NAMESPACE = "biospark-system"
 LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", NAMESPACE, "biospark-operator")
-KUBECTL = str(Path(sys.prefix) / "bin" / "kubectl")
 
 
-def kubectl(kubeconfig: str, *args: str, given: str | None = None) -> str:
-    """Run kubectl and return what it prints; a failure is a failed test."""
-    command = [KUBECTL, "--kubeconfig", kubeconfig, *args]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, f"kubectl {' '.join(args)} failed: {done.stderr}"
-    return done.stdout
+@contextmanager
+def cluster_of_this_worker(purpose: str) -> Iterator[str]:
+    """Yield the kubeconfig of a control plane for operator processes, one for each parallel worker.
+
+    The operator works on every environment of a cluster: two workers on one would fight over the Lease.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    with shared(f"{purpose}-{worker}", Size.CONTROL_PLANE) as cluster:
+        tools = Tools(cluster.kubeconfig)
+        tools.define()
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(manifest))
+        yield str(cluster.kubeconfig)
 
 
 @dataclass
 class Operator:
-    """One process. Restarts under the same name continue its Lease, as a restarted container of a pod does."""
+    """One process. Restarts under the same name continue its Lease, as a restarted container of a pod does.
+
+    `kubeconfig` says where it believes the API server to be; `settings` are laid over those of all tests.
+    """
 
     kubeconfig: str
     log: Path
     name: str = "first"
+    settings: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +72,7 @@ class Operator:
             "HTTP_PORT": str(self.port),
             "LOG_LEVEL": "DEBUG",
             "PLATFORM__API_IMAGE": "registry.example/api:1",
+            **self.settings,
         }
         env = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
         env |= {"KUBECONFIG": self.kubeconfig, **{f"BIOSPARK_OPERATOR_{k}": v for k, v in settings.items()}}
@@ -109,8 +126,8 @@ class Site:
     def namespace(self) -> str:
         return f"biospark-{self.name}"
 
-    def kubectl(self, *args: str, given: str | None = None) -> str:
-        return kubectl(self.kubeconfig, *args, given=given)
+    def kubectl(self, *args: str, text: str | None = None) -> str:
+        return Tools(Path(self.kubeconfig)).kubectl(*args, text=text)
 
     def apply(self, **spec: Any) -> None:
         """Create or change the environment; `spec` is laid over the smallest one."""
@@ -120,7 +137,7 @@ class Site:
             "metadata": {"name": self.name},
             "spec": {"profile": "Development", "host": f"{self.name}.biospark.example", **spec},
         }
-        self.kubectl("apply", "--server-side", "-f", "-", given=json.dumps(body))
+        self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(body))
 
     def patch(self, change: dict[str, Any]) -> None:
         """Merge `change` into the environment."""

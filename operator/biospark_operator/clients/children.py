@@ -65,6 +65,10 @@ class Children:
         """The apiVersion and kind of what is to be followed."""
         return tuple(self._synced)
 
+    def watched(self, api_version: str, kind: str) -> bool:
+        """Whether one kind was listed and is watched since."""
+        return self._synced[api_version, kind].is_set()
+
     async def synced(self) -> None:
         """Return once every kind was listed."""
         for event in self._synced.values():
@@ -86,8 +90,8 @@ class Children:
 
     async def get(self, ref: ObjectRef) -> Manifest | None:
         """Return the object, or None where it does not exist."""
-        synced = self._synced.get((ref.api_version, ref.kind))
-        known = self._known.get(ref) if synced and synced.is_set() else None
+        of_ours = (ref.api_version, ref.kind) in self._synced
+        known = self._known.get(ref) if of_ours and self.watched(ref.api_version, ref.kind) else None
         return known.object if known else await self._client.get(ref)
 
     async def list(

@@ -1,7 +1,8 @@
 """The operator's process: put the parts together, become the leader, run, end in good order.
 
-On SIGTERM no new step begins, the running one finishes, the Lease is released. When the Lease is lost or a
-watch fails for good the process ends with an error and is started anew: it keeps nothing that a restart loses.
+On SIGTERM no new step begins, the running one finishes, the Lease is released. When a watch fails for good the
+process ends with an error and is started anew: it keeps nothing that a restart loses. When the Lease is lost it
+ends at once, whatever is under way: soon another replica leads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import NoReturn
+from functools import partial
 
 import uvloop
 
@@ -39,6 +43,8 @@ logger = logging.getLogger(__name__)
 DRAIN, CLOSE = 15.0, 8.0
 #: Seconds that the work waits for the first lists of children, which spare it to ask for each of them.
 FIRST_LISTS = 10.0
+#: Requests about the Lease under way at once. They don't wait for those of passes, which may be many and slow.
+LEASE_REQUESTS = 2
 
 
 def main() -> None:
@@ -73,8 +79,10 @@ async def operate(settings: OperatorSettings) -> int:
     """Run the operator with these settings and return the exit code of the process."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    async with connected(settings.requests) as client:
-        parts = _assembled(settings, client)
+    async with AsyncExitStack() as stack:
+        leadership = await _leadership(settings, stack)
+        client = await stack.enter_async_context(connected(settings.requests, may_act=leadership.check_lease))
+        parts = _assembled(settings, client, leadership)
         standing_by, watching = asyncio.Event(), asyncio.Event()
         health = server.Health(parts.environments, lambda: standing_by.is_set() or watching.is_set())
         async with server.serving(health, settings.http_host, settings.http_port):
@@ -86,11 +94,20 @@ async def operate(settings: OperatorSettings) -> int:
             return await _lead(parts, stop=stop, watching=watching)
 
 
-def _assembled(settings: OperatorSettings, client: KubernetesClient) -> _Parts:
-    identity = settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
-    leadership: LeaseElection | SoleReplica = (
-        LeaseElection(client, settings.namespace, identity) if settings.leader_election else SoleReplica()
-    )
+async def _leadership(settings: OperatorSettings, stack: AsyncExitStack) -> LeaseElection | SoleReplica:
+    if not settings.leader_election:
+        return SoleReplica()
+    leases = await stack.enter_async_context(connected(LEASE_REQUESTS))
+    return LeaseElection(leases, settings.namespace, _identity(settings))
+
+
+def _identity(settings: OperatorSettings) -> str:
+    return settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _assembled(
+    settings: OperatorSettings, client: KubernetesClient, leadership: LeaseElection | SoleReplica
+) -> _Parts:
 
     def changed(before: Manifest | None, after: Manifest | None) -> None:
         for environment in news.concerned(before, after):
@@ -101,7 +118,7 @@ def _assembled(settings: OperatorSettings, client: KubernetesClient) -> _Parts:
         components=catalog.components(children, settings.platform, operator_namespace=settings.namespace),
         admit=admission(settings.platform.defaults(), settings.namespace),
         identify=identity_of,
-        store=KubernetesStore(client, identity),
+        store=KubernetesStore(client, _identity(settings)),
         leadership=leadership,
         operator_version=__version__,
     )
@@ -113,6 +130,8 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
     """Work until told to stop (0) or until working is not possible any more (1)."""
     leadership, environments, children = parts.leadership, parts.environments, parts.children
     metrics.LEADER.set(1)
+    for api_version, kind in children.kinds:
+        metrics.WATCHING.labels(kind).set_function(partial(children.watched, api_version, kind))
     stopping = asyncio.create_task(stop.wait(), name="stop")
     kopf_stop = asyncio.Event()
 
@@ -120,7 +139,13 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LISTS):
                 await children.synced()
-        await handlers.run(environments, stop=kopf_stop, ready=watching, started=lambda: _stop_on_signals(stop))
+        await handlers.run(
+            environments,
+            leadership.check_lease,
+            stop=kopf_stop,
+            ready=watching,
+            started=lambda: _stop_on_signals(stop),
+        )
 
     pull_secrets = sources.watch_pull_secrets(parts.client, parts.settings.namespace, environments.wake_users_of)
     tasks = [
@@ -132,7 +157,7 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
         asyncio.create_task(keep_environments(), name="kopf"),
     ]
     if isinstance(leadership, LeaseElection):
-        tasks.append(asyncio.create_task(leadership.hold(), name="lease"))
+        tasks.append(asyncio.create_task(_hold_or_die(leadership), name="lease"))
     await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
     code = 0 if stop.is_set() else 1
     for task in tasks:
@@ -151,6 +176,17 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
         await leadership.release()
     metrics.LEADER.set(0)
     return code
+
+
+async def _hold_or_die(leadership: LeaseElection) -> NoReturn:
+    """Hold the Lease, and end the process when it is lost.
+
+    Not in good order: that could take longer than the 5 s until another replica may lead, and requests that are
+    under way must not. Their connections close with the process, which makes the API server give them up.
+    """
+    await leadership.hold()
+    logging.shutdown()
+    os._exit(1)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

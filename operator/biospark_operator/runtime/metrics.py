@@ -1,7 +1,7 @@
 """The operator's own metrics, in the Prometheus registry of the process.
 
 `loop` counts passes and what came of them, `store` shows the conditions as they are read and written, `main`
-says who leads. Every metric is described in `docs/reference/metrics.md`.
+says who leads and what is watched. Every metric is described in `docs/reference/metrics.md`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ PASS_ERRORS = Counter(
     "biospark_operator_pass_errors_total",
     "Passes that ended early: the API server did not read or write the resource, or the operator has a defect.",
     ["cause"],
+)
+WATCHING = Gauge(
+    "biospark_operator_watching",
+    "1 while the children of this kind are watched, 0 while the leading replica can't watch them.",
+    ["kind"],
 )
 LEADER = Gauge("biospark_operator_leader", "1 while this replica works, 0 while it stands by.")
 

@@ -129,8 +129,10 @@ async def test_every_kind_is_listed_before_it_counts_as_synced(followed: Followe
     waiting = asyncio.create_task(followed.children.synced())
     await asyncio.sleep(0)
     assert not waiting.done()
+    assert not followed.children.watched("v1", "Service")
     await followed.hears(listing(5))
     await waiting
+    assert followed.children.watched("v1", "Service")
 
 
 async def test_a_change_is_told_with_what_was_before(followed: Followed) -> None:

@@ -1,7 +1,7 @@
-"""Programs of the operating system that a node and image builds need.
+"""Programs of the operating system that a node, image builds and a PostgreSQL server need.
 
 On Debian as root the missing packages are installed; elsewhere the message names what is missing. Called before
-a node is started and before an image is built.
+a node or server is started and before an image is built.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dev.cluster.instance import ClusterError
 
-# The Debian package that brings each program. Plugins of the container network are not in PATH.
+# The Debian package that brings each program. Plugins of the container network and PostgreSQL are not in PATH.
 NODE = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -28,6 +28,7 @@ NODE = {
     "unshare": "util-linux",
 }
 IMAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
+POSTGRES = {"postgresql/15/bin/postgres": "postgresql-15", "unshare": "util-linux"}
 CNI_DIRECTORIES = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 ADMIN_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 NO_SERVICES = Path("/usr/sbin/policy-rc.d")
@@ -58,6 +59,8 @@ def present(program: str) -> bool:
     """Whether a program can be run."""
     if program.startswith("cni/"):
         return cni_directory() is not None
+    if program.startswith("postgresql/"):
+        return Path("/usr/lib", program).exists()
     return which(program) is not None
 
 

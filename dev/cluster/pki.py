@@ -64,7 +64,7 @@ def ensure(instance: Instance) -> None:
     authority = ensure_authority(instance.pki, "ca", f"biospark {instance.name} cluster")
     ensure_authority(instance.pki, "issuer", f"biospark {instance.name} development issuer")
     for name, subject in subjects(instance).items():
-        _ensure_leaf(instance.pki, name, subject, authority)
+        ensure_leaf(instance.pki, name, subject, authority)
     service_accounts = instance.pki / "service-accounts.key"
     if not service_accounts.exists():
         _write_private(service_accounts, _key_pem(ec.generate_private_key(ec.SECP256R1())))
@@ -125,7 +125,8 @@ def ensure_authority(directory: Path, name: str, common_name: str) -> Signer:
     return certificate, key
 
 
-def _ensure_leaf(directory: Path, name: str, subject: Subject, authority: Signer) -> None:
+def ensure_leaf(directory: Path, name: str, subject: Subject, authority: Signer) -> None:
+    """The certificate of `subject` in ``<name>.crt`` and ``<name>.key``, made when it is missing or not right."""
     certificate_file, key_file = directory / f"{name}.crt", directory / f"{name}.key"
     if certificate_file.exists() and key_file.exists():
         present = x509.load_pem_x509_certificate(certificate_file.read_bytes())

@@ -1,0 +1,39 @@
+"""Real PostgreSQL servers for the tests here: 15 and 18, each with both kinds of administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from dev.cluster.postgres import Server
+from tests.postgres import KINDS, Site, kind_id, server
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[int, Server]]:
+    """The servers of this worker by major version, each started when it is first asked for."""
+    with ExitStack() as stack:
+
+        class Started(dict[int, Server]):
+            def __missing__(self, major: int) -> Server:
+                self[major] = stack.enter_context(server(major))
+                return self[major]
+
+        yield Started()
+
+
+@pytest.fixture(params=KINDS, ids=kind_id)
+def site(request: pytest.FixtureRequest, servers: dict[int, Server]) -> Iterator[Site]:
+    """A server and an administrator; the test runs with each."""
+    major, superuser = request.param
+    with Site(servers[major], superuser) as made:
+        yield made
+
+
+@pytest.fixture
+def one_site(servers: dict[int, Server]) -> Iterator[Site]:
+    """The most restricted administrator on the newest server, for what does not depend on them."""
+    with Site(servers[18], superuser=False) as made:
+        yield made

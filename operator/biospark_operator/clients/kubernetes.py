@@ -21,6 +21,7 @@ from kubernetes.aio.dynamic import DynamicClient
 from biospark_operator.clients.api_errors import FAULTS, ConflictError, MissingError, translated
 from biospark_operator.clients.credentials import configuration
 from biospark_operator.clients.discovery import Discovery
+from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.clients.objects import Manifest, ObjectRef
 
 #: Who we are to server-side apply. The status has a manager of its own, as the API server keeps them apart.
@@ -271,10 +272,15 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def connected(concurrency: int = CONCURRENCY, kubeconfig: str | None = None) -> AsyncIterator[KubernetesClient]:
+async def connected(
+    concurrency: int = CONCURRENCY, kubeconfig: str | None = None, *, may_act: MayAct | None = None
+) -> AsyncIterator[KubernetesClient]:
     """Open a client to the cluster that `credentials.configuration` finds, for as long as the context lasts.
 
-    Nothing is sent yet: an API server that does not answer is met by the first request.
+    Nothing is sent yet: an API server that does not answer is met by the first request. `may_act` is asked before
+    each request that is not a read, and raises in place of it.
     """
-    async with kube.ApiClient(await configuration(kubeconfig)) as api:
+    settings = await configuration(kubeconfig)
+    settings.trace_configs = [fence(may_act)] if may_act else None
+    async with kube.ApiClient(settings) as api:
         yield KubernetesClient(DynamicClient(api), concurrency)

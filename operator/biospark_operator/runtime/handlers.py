@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import kopf
 from kopf._core.engines import peering
 
 from biospark_operator.api.v1alpha1.environment import GROUP, PLURAL, RECONCILE_REQUESTED_AT, VERSION
+from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.runtime.loop import Environments
 
 FINALIZER = "biospark.ai/finalizer"
@@ -46,13 +48,17 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def registry(environments: Environments) -> kopf.OperatorRegistry:
-    """Return kopf's registry with the handlers that drive `environments`."""
+def registry(environments: Environments, may_act: MayAct) -> kopf.OperatorRegistry:
+    """Return kopf's registry with the handlers that drive `environments`.
+
+    `may_act` is asked before kopf changes anything, that is, before it sets or takes away the finalizer.
+    """
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return _login(**kwargs)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        info = await asyncio.to_thread(_login, **kwargs)
+        return _fenced(info, may_act) if info else None
 
     @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)
     async def keep(name: str | None, uid: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
@@ -85,6 +91,24 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     """Log in as a ServiceAccount inside a cluster, else by the kubeconfig, exec plugins included."""
     info = kopf.login_with_service_account(**kwargs) or kopf.login_via_client(**kwargs)
     return dataclasses.replace(info, expiration=datetime.now(UTC) + _LOGIN_LIFETIME) if info else None
+
+
+def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
+    """Return a session as kopf would make it itself, which asks `may_act` first. kopf closes it."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        trace_configs=[fence(may_act)],
+    )
+    return kopf.AiohttpSession(
+        server=info.server,
+        aiohttp_session=session,
+        default_namespace=info.default_namespace,
+        priority=info.priority,
+        expiration=info.expiration,
+    )
 
 
 def _pull_secret(body: Mapping[str, Any]) -> str | None:
@@ -133,6 +157,7 @@ class _NoProgress(kopf.ProgressStorage):
 
 async def run(
     environments: Environments,
+    may_act: MayAct,
     *,
     stop: asyncio.Event,
     ready: asyncio.Event,
@@ -144,7 +169,7 @@ async def run(
     """
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry(environments),
+        registry=registry(environments, may_act),
         settings=operator_settings(),
         # Given, because kopf else asks for the name of the user, whom a container does not know.
         identity=peering.Identity("biospark-operator"),

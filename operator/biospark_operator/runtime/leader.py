@@ -64,6 +64,9 @@ class SoleReplica:
         if self._resigned:
             raise NotLeaderError
 
+    def check_lease(self) -> None:
+        """Return: there is no Lease to lose."""
+
     def resign(self) -> None:
         """Let no further step begin: the process is about to end."""
         self._resigned = True

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import NoReturn
 from functools import partial
+from typing import NoReturn
 
 import uvloop
 
@@ -105,9 +105,7 @@ def _identity(settings: OperatorSettings) -> str:
     return settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _assembled(
-    settings: OperatorSettings, client: KubernetesClient, leadership: LeaseElection | SoleReplica
-) -> _Parts:
+def _assembled(settings: OperatorSettings, client: KubernetesClient, leadership: LeaseElection | SoleReplica) -> _Parts:
 
     def changed(before: Manifest | None, after: Manifest | None) -> None:
         for environment in news.concerned(before, after):

@@ -11,6 +11,7 @@ import pytest
 
 from biospark_operator.runtime import handlers
 from biospark_operator.runtime.handlers import operator_settings
+from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.loop import Environments
 from tests.fakes.environments import body
 
@@ -60,7 +61,7 @@ def test_the_pull_secret_that_an_environment_uses(spec: dict[str, Any], name: st
 
 async def test_events_of_environments_make_and_forget_their_slots() -> None:
     environments = Environments(None, 1)  # type: ignore[arg-type]
-    registry = handlers.registry(environments)
+    registry = handlers.registry(environments, SoleReplica().check_lease)
     (handle,) = [h.fn for h in registry._watching.get_all_handlers() if h.fn.__name__ == "environment_changed"]
 
     async def event(type_: str | None, **metadata: Any) -> None:

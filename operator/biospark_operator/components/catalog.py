@@ -14,7 +14,6 @@ KINDS = (
     ("v1", "LimitRange"),
     ("v1", "ServiceAccount"),
     ("v1", "Secret"),
-    ("v1", "ConfigMap"),
     ("v1", "Service"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),

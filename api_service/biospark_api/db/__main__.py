@@ -1,0 +1,47 @@
+"""`python -m biospark_api.db`: migrate a database by hand, where no operator does it.
+
+The server comes from libpq's variables (PGHOST, PGUSER, PGPASSWORD, PGDATABASE, …), so that no password stands
+in the arguments. Exit codes: 0 done, 1 failed.
+"""
+
+import argparse
+import sys
+
+from sqlalchemy import Connection, create_engine, pool, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from biospark_api.db.rights import grant_to_api
+from biospark_api.db.schema import HEAD, current_revision, migrate
+
+
+def main() -> int:
+    """Migrate to the newest revision, then give the API's role its rights if one is named."""
+    parser = argparse.ArgumentParser(prog="python -m biospark_api.db", description=__doc__.partition("\n")[0])
+    parser.add_argument("--owner", help="role that owns the tables; the user of the connection is a member of it")
+    parser.add_argument("--api-role", help="role of the API: gets the right to read and write rows")
+    arguments = parser.parse_args()
+    engine = create_engine("postgresql+psycopg://", poolclass=pool.NullPool)
+    try:
+        with engine.connect() as connection:
+            _run(connection, arguments.owner, arguments.api_role)
+    except (SQLAlchemyError, TimeoutError) as error:
+        print(f"the migration failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(connection: Connection, owner: str | None, api_role: str | None) -> None:
+    if owner:
+        connection.execute(text("SELECT set_config('role', :owner, false)"), {"owner": owner})
+        connection.commit()
+    migrate(connection, applied=lambda revision: print(f"applied {revision}"))
+    print(f"the schema is at revision {current_revision(connection)}; this release needs {HEAD}")
+    connection.rollback()
+    if api_role:
+        driver = connection.connection.driver_connection
+        grant_to_api(driver, api_role)  # type: ignore[arg-type]  # psycopg's, as the URL says
+        print(f"granted to {api_role}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

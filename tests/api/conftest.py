@@ -1,0 +1,54 @@
+"""What the tests on a real PostgreSQL share: a server per worker and a migrated database per test."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import create_engine, pool, text
+
+from biospark_api.db import grant_to_api, migrate
+from tests.api.postgres import Server, running
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """The PostgreSQL server of this worker."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def template(server: Server) -> str:
+    """A migrated database to copy."""
+    server.create_database("migrated")
+    with server.connect("migrated", user="migrator") as connection:
+        connection.execute("SET ROLE owner")
+        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=pool.StaticPool)
+        connection.autocommit = False
+        with engine.connect() as borrowed:
+            migrate(borrowed)
+            borrowed.execute(text("SELECT 1"))
+            borrowed.rollback()
+        grant_to_api(connection, "api")
+        connection.commit()
+    return "migrated"
+
+
+@pytest.fixture
+def database(server: Server, template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    name = f"t_{uuid.uuid4().hex}"
+    server.create_database(name, template)
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def empty_database(server: Server) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"t_{uuid.uuid4().hex}"
+    server.create_database(name)
+    yield name
+    server.drop_database(name)

@@ -29,11 +29,15 @@ test: test-unit test-integration test-e2e ## Run all tests
 test-unit: programs ## Run the tests that need nothing (the chart's need helm, which is built once)
 	@$(PY) -m pytest -n 2 --dist loadgroup tests/unit
 test-integration: programs ## Run the tests that need a control plane
-	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration tests/chaos tests/api
+	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration tests/chaos tests/api tests/scale
 test-e2e: programs ## Run the tests that need a node: root on Linux
 	@$(PY) -m pytest -m e2e tests
 test-long: export BIOSPARK_LONG = 1
 test-long: test ## Run all tests in their full form: every point at which the operator may be killed, every outage in full
+
+.PHONY: bench
+bench: programs ## Measure N environments, 100 by default, on a local cluster with fake nodes (KEEP=1 leaves it up)
+	@$(PY) -m tests.scale --environments $(or $(N),100) $(if $(KEEP),--keep)
 
 .PHONY: lint types
 lint: tools ## Check style, formatting, layers and the chart

@@ -222,6 +222,9 @@ def controller_manager(instance: Instance) -> Command:
         kubeconfig=_kubeconfig(instance, "controller-manager"),
         secure_port=0,
         leader_elect=False,
+        # Its own limit, 20 requests a second for each controller, would be what tests wait for.
+        kube_api_qps=500,
+        kube_api_burst=1000,
         use_service_account_credentials=True,
         allocate_node_cidrs=True,
         cluster_cidr=instance.pod_cidr,

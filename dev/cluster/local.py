@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from dev.cluster import controlplane, images, node, programs
+from dev.cluster import controlplane, fakenodes, images, node, programs
 from dev.cluster import instance as instances
 from dev.cluster.images import Recipe
 from dev.cluster.instance import ClusterError, Instance
@@ -57,6 +57,7 @@ class LocalProvider:
         with instances.locked(directory, lambda: report(WAITING)):
             components = _components(directory)
             node.stop(instances.unnumbered(self.name), components)
+            fakenodes.stop(components)
             controlplane.stop(components)
             shutil.rmtree(directory)
         report(f"Cluster {self.name!r} is gone")

@@ -49,9 +49,11 @@ PROGRAMS = {
     "coredns": Program("addons", "./coredns", 15),
     "metrics-server": Program("addons", "sigs.k8s.io/metrics-server/cmd/metrics-server", 50),
     "pause": Program("pause", ".", 2),
+    "kwok": Program("addons", "sigs.k8s.io/kwok/cmd/kwok", 15),
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager", "helm")
 NODE = ("kubelet", "kube-proxy", "coredns", "metrics-server", "pause")
+FAKE_NODES = ("kwok",)
 
 
 def path(name: str, report: Callable[[str], None] = print) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.cluster import controlplane, node, nodeconfig, nodeobjects
+from dev.cluster import controlplane, fakenodes, node, nodeconfig, nodeobjects
 from dev.cluster.instance import Instance, Ports
 from dev.cluster.nodeconfig import Machine
 
@@ -94,3 +94,11 @@ def test_a_program_of_this_machine_gets_a_name_in_the_cluster() -> None:
     assert endpoints["endpoints"][0]["addresses"] == ["10.208.2.1"]
     assert endpoints["ports"][0]["port"] == 20432
     assert endpoints["ports"][0]["name"] == service["spec"]["ports"][0]["name"]
+
+
+def test_only_nodes_that_say_so_are_fake() -> None:
+    flags = fakenodes.command(INSTANCE, Path("/stages")).argv
+    selector = next(flag for flag in flags if flag.startswith("--manage-nodes-with-annotation-selector="))
+    key, value = selector.split("=")[1:]
+    assert fakenodes.node("fake-0")["metadata"]["annotations"] == {key: value}
+    assert "--config=/stages/pod/fast/pod-ready.yaml" in flags

@@ -30,6 +30,7 @@ from biospark_operator.runtime.store import KubernetesStore
 from dev.cluster import Size
 from dev.deploy import Tools
 from tests.clusters import shared
+from tests.operator_process import cluster_of_this_worker
 
 OPERATOR_NAMESPACE = "biospark-system"
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,6 +44,16 @@ def kubeconfig() -> Iterator[str]:
         run = _kubectl(path)
         Tools(cluster.kubeconfig).define()
         run("create", "namespace", OPERATOR_NAMESPACE, check=False)
+        yield path
+
+
+@pytest.fixture(scope="session")
+def own_control_plane() -> Iterator[str]:
+    """Path of the kubeconfig of a control plane on which one operator process runs at a time, and nothing else.
+
+    For tests that look at everything in the cluster; they are in the group "rights", so that one worker has them all.
+    """
+    with cluster_of_this_worker("rights") as path:
         yield path
 
 

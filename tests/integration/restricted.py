@@ -1,0 +1,76 @@
+"""The operator as the chart lets it run: a process with the chart's rights and no others, all its calls recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biospark_operator.clients.kubernetes import KubernetesClient, connected
+from dev.cluster import programs
+from dev.deploy import NAMESPACE, RELEASE, Tools
+from tests.chaos.apiproxy import ApiProxy
+from tests.operator_process import LEASE, Operator, Site
+from tests.unit.chart.helm import Helm, Manifest
+
+ROLES, BINDINGS = ("ClusterRole", "Role"), ("ClusterRoleBinding", "RoleBinding")
+
+
+def chart_rights() -> Sequence[Manifest]:
+    """Return the operator's ServiceAccount, the roles that are bound to it, and their bindings, from the chart."""
+    manifests = Helm(programs.path("helm")).manifests()
+    bindings = [item for item in manifests if item["kind"] in BINDINGS and item["subjects"][0]["name"] == RELEASE]
+    bound = {(item["roleRef"]["kind"], item["roleRef"]["name"]) for item in bindings}
+    roles = [item for item in manifests if (item["kind"], item["metadata"]["name"]) in bound]
+    return [*(item for item in manifests if item["kind"] == "ServiceAccount"), *roles, *bindings]
+
+
+@dataclass
+class Restricted:
+    """A running operator, the proxy that its calls go through, and a client of the administrator."""
+
+    kubeconfig: str
+    client: KubernetesClient
+    proxy: ApiProxy
+    operator: Operator
+
+    def site(self) -> Site:
+        """Return a new environment to work on; nothing is created yet."""
+        return Site(self.client, self.kubeconfig, self.operator)
+
+
+@asynccontextmanager
+async def restricted(kubeconfig: str, folder: Path) -> AsyncIterator[Restricted]:
+    """Yield an operator that works with the chart's rights, by a token of the chart's ServiceAccount."""
+    tools = Tools(Path(kubeconfig))
+    apply(tools, chart_rights())
+    tools.kubectl("delete", "lease", LEASE.name, "-n", NAMESPACE, "--ignore-not-found")
+    token = tools.kubectl("create", "token", RELEASE, "-n", NAMESPACE).strip()
+    async with ApiProxy(kubeconfig) as proxy, connected(kubeconfig=kubeconfig) as client:
+        operator = Operator(proxy.kubeconfig(folder, token), folder / "log").start()
+        try:
+            yield Restricted(kubeconfig, client, proxy, operator)
+        finally:
+            if operator.alive:
+                operator.kill()
+
+
+def apply(tools: Tools, manifests: Sequence[Mapping[str, Any]]) -> None:
+    """Apply manifests as the administrator."""
+    everything = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+    tools.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=json.dumps(everything))
+
+
+def pull_secret(name: str, password: str) -> Mapping[str, Any]:
+    """Return credentials for a registry, as a Secret beside the operator."""
+    config = {"auths": {"registry.example": {"username": "robot", "password": password}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "stringData": {".dockerconfigjson": json.dumps(config)},
+    }

@@ -20,6 +20,7 @@ from kopf._core.engines import peering
 
 from biospark_operator.api.v1alpha1.environment import GROUP, PLURAL, RECONCILE_REQUESTED_AT, VERSION
 from biospark_operator.clients.fencing import MayAct, fence
+from biospark_operator.engine.errors import NotLeaderError
 from biospark_operator.runtime.loop import Environments
 
 FINALIZER = "biospark.ai/finalizer"
@@ -35,6 +36,9 @@ def operator_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False  # our own Events, on transitions only
     settings.queueing.idle_timeout = 0.5
     settings.queueing.exit_timeout = 0.1  # what is running then is a teardown asleep
+    # A daemon that is in the middle of a pass when the deletion begins is waited for. Without this kopf would look
+    # again later by touching the resource, which is switched off, and a teardown that writes nothing would never end.
+    settings.background.instant_exit_timeout = 30
     settings.watching.server_timeout = 300
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 250
@@ -95,12 +99,20 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
     """Return a session as kopf would make it itself, which asks `may_act` first. kopf closes it."""
+
+    def may_act_or_fail() -> None:
+        # What kopf knows, it takes calmly and tries again; by then the process is gone.
+        try:
+            may_act()
+        except NotLeaderError as error:
+            raise aiohttp.ClientConnectionError("not the leader") from error
+
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
         trust_env=info.trust_env,
-        trace_configs=[fence(may_act)],
+        trace_configs=[fence(may_act_or_fail)],
     )
     return kopf.AiohttpSession(
         server=info.server,

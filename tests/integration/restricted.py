@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,26 +36,40 @@ class Restricted:
     client: KubernetesClient
     proxy: ApiProxy
     operator: Operator
+    _sites: list[Site] = field(default_factory=list)
 
     def site(self) -> Site:
         """Return a new environment to work on; nothing is created yet."""
-        return Site(self.client, self.kubeconfig, self.operator)
+        self._sites.append(Site(self.client, self.kubeconfig, self.operator))
+        return self._sites[-1]
+
+    async def clean_up(self) -> None:
+        """Take the environments away that are left, whatever became of the operator."""
+        for site in self._sites:
+            if await site.body():
+                site.patch({"spec": {"deletionProtection": False}, "metadata": {"finalizers": None}})
+            for kind, name in (("bse", site.name), ("namespace", site.namespace)):
+                site.kubectl("delete", kind, name, "--ignore-not-found", "--wait=false")
 
 
 @asynccontextmanager
-async def restricted(kubeconfig: str, folder: Path) -> AsyncIterator[Restricted]:
-    """Yield an operator that works with the chart's rights, by a token of the chart's ServiceAccount."""
+async def restricted(
+    kubeconfig: str, folder: Path, rights: Sequence[Manifest] | None = None
+) -> AsyncIterator[Restricted]:
+    """Yield an operator that works with the chart's rights, or others, by a token of the chart's ServiceAccount."""
     tools = Tools(Path(kubeconfig))
-    apply(tools, chart_rights())
+    apply(tools, chart_rights() if rights is None else rights)
     tools.kubectl("delete", "lease", LEASE.name, "-n", NAMESPACE, "--ignore-not-found")
     token = tools.kubectl("create", "token", RELEASE, "-n", NAMESPACE).strip()
     async with ApiProxy(kubeconfig) as proxy, connected(kubeconfig=kubeconfig) as client:
         operator = Operator(proxy.kubeconfig(folder, token), folder / "log").start()
+        run = Restricted(kubeconfig, client, proxy, operator)
         try:
-            yield Restricted(kubeconfig, client, proxy, operator)
+            yield run
         finally:
             if operator.alive:
                 operator.kill()
+            await run.clean_up()
 
 
 def apply(tools: Tools, manifests: Sequence[Mapping[str, Any]]) -> None:

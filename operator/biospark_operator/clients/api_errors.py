@@ -32,6 +32,11 @@ FAULTS = (ApiException, ConfigException, aiohttp.ClientError, TimeoutError, OSEr
 
 _CONFLICT = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 _WEBHOOK = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
+#: The authorizer's own words on Secrets, which hold no value; those of webhooks may, and have another form.
+_NO_RIGHT = re.compile(
+    r'secrets (?:"[^"]*" )?is forbidden: User "[^"]*" '
+    r'(?P<right>cannot (?:get|list|watch|create|update|patch|delete) resource "secrets" in API group "")'
+)
 #: How much of a quota is used changes by the minute; a message that changes is a new Event each time.
 _USED = re.compile(r", used: .*?(?=, limited:|$)")
 
@@ -106,7 +111,9 @@ def _forbidden(error: ApiException, purpose: str, text: str) -> OutsideError:
     if "exceeded quota" in said:
         why = _USED.sub("", text) or "it exceeds the quota of its namespace"
         return RejectedError(f"{_sentence(purpose, why)}; raise spec.namespace.quota or ask for less")
-    return AccessError(f"{_sentence(purpose, text or 'access denied')}; grant the operator this right")
+    right = _NO_RIGHT.match(said)
+    denied = text or (f"the operator {right['right']}" if right else "access denied")
+    return AccessError(f"{_sentence(purpose, denied)}; grant the operator this right")
 
 
 def _conflict(error: ApiException) -> str | None:

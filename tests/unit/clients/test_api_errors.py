@@ -201,3 +201,28 @@ def test_an_answer_in_another_form_is_understood_by_its_status(body: str | None)
     error = answer(409)
     error.body = body
     assert isinstance(translated(error, "apply Service a/b"), ConflictError)
+
+
+def test_the_right_to_secrets_that_is_missing_is_named() -> None:
+    said = (
+        'secrets "x" is forbidden: User "operator" cannot patch resource "secrets" in API group "" in the namespace "a"'
+    )
+    told = translated(answer(403, said), "apply Secret a/b", confidential=True)
+    assert isinstance(told, AccessError)
+    assert told.message == (
+        'could not apply Secret a/b: the operator cannot patch resource "secrets" in API group ""; '
+        "grant the operator this right"
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'admission webhook "w" denied the request: planted',
+        'secrets "x" is forbidden: planted',
+        'secrets "x" is forbidden: User "operator" cannot patch resource "planted" in API group ""',
+    ],
+)
+def test_what_else_refuses_a_secret_is_not_repeated(said: str) -> None:
+    told = translated(answer(403, said), "apply Secret a/b", confidential=True)
+    assert told.message == "could not apply Secret a/b: access denied; grant the operator this right"

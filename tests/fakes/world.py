@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from biospark_operator.api.v1alpha1.status import Verb
-from biospark_operator.engine.component import Action, Environment, Identity
+from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.events import Event
 from biospark_operator.engine.outcome import Outcome, Progressing, Ready
@@ -48,6 +48,10 @@ class FakeComponent:
     outcome: Outcome | None = None
     #: Things that don't go away at once, with why.
     sticky: dict[str, str] = field(default_factory=dict)
+    #: Things that were there before.
+    adopted: Sequence[str] = ()
+    #: Who else sets the things.
+    rivals: tuple[str, ...] = ()
     delay: float = 0.0
 
     @property
@@ -69,7 +73,11 @@ class FakeComponent:
 
     def plan(self, env: Environment, seen: dict[str, str]) -> Sequence[Action]:
         missing = [Action(Verb.CREATE, t, f"create {t}") for t in self.things if t not in seen]
-        changed = [Action(Verb.UPDATE, t, f"set {t}") for t, value in seen.items() if value != self.value]
+        changed = [
+            Action(Verb.UPDATE, t, f"set {t}", payload=self.value, rivals=self.rivals)
+            for t, value in seen.items()
+            if value != self.value
+        ]
         return missing + changed
 
     async def apply(self, env: Environment, action: Action) -> None:
@@ -88,15 +96,19 @@ class FakeComponent:
     def facts(self, env: Environment, seen: dict[str, str]) -> Mapping[str, Any]:
         return {}
 
-    async def remove(self, owner: Identity, targets: Iterable[str]) -> Mapping[str, str]:
-        waiting = {}
+    async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
+        waiting, released, deleted = {}, [], []
         for target in targets:
             if target in self.sticky:
                 waiting[target] = self.sticky[target]
+            elif target in self.adopted:
+                self.world.calls.append(f"release {target}")
+                released.append(target)
             elif target in self.world.things:
                 self.world.calls.append(f"delete {target}")
                 del self.world.things[target]
-        return waiting
+                deleted.append(target)
+        return Removed(waiting, tuple(released), tuple(deleted))
 
 
 @dataclass

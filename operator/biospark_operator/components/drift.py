@@ -59,7 +59,7 @@ def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: s
     if isinstance(desired, Mapping) and isinstance(live, Mapping):
         for key, value in desired.items():
             below, is_quantity = applied.get(f"f:{key}"), quantity or key in _QUANTITIES
-            yield from _changed(value, live.get(key), below, _dotted(path, key), quantity=is_quantity)
+            yield from _changed(value, live.get(key), below, dotted(path, key), quantity=is_quantity)
     elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live, applied)) is not None:
         for label, wanted, found in pairs:
             below = _entry_of(wanted, applied)
@@ -75,16 +75,16 @@ def _lost(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
             below = applied.get(f"f:{key}")
             if below is None:
                 if not _dropped(value):
-                    yield _dotted(path, key)
+                    yield dotted(path, key)
             elif below:
-                yield from _lost(value, below, _dotted(path, key))
+                yield from _lost(value, below, dotted(path, key))
     elif _is_list(desired):
         for index, item in enumerate(desired):
             below = _entry_of(item, applied)
             if below is None:
-                yield f"{path}[{_label(item, index)}]"
+                yield f"{path}[{item_label(item, index)}]"
             elif below:
-                yield from _lost(item, below, f"{path}[{_label(item, index)}]")
+                yield from _lost(item, below, f"{path}[{item_label(item, index)}]")
 
 
 def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -93,12 +93,12 @@ def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[
         kind, _, text = entry.partition(":")
         if kind == "f":
             if not isinstance(desired, Mapping) or text not in desired:
-                yield _dotted(path, text)
+                yield dotted(path, text)
             elif below:
-                yield from _abandoned(desired[text], below, _dotted(path, text))
+                yield from _abandoned(desired[text], below, dotted(path, text))
         elif kind in ("k", "v") and _is_list(desired):
             key = json.loads(text)
-            item = next((item for item in desired if _has_key(item, key)), None)
+            item = next((item for item in desired if has_key(item, key)), None)
             label = next(iter(key.values())) if isinstance(key, Mapping) else key
             if item is None:
                 yield f"{path}[{label}]"
@@ -109,13 +109,13 @@ def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[
 def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for entry, below in applied.items():
         kind, _, text = entry.partition(":")
-        if kind in ("k", "v") and _has_key(item, json.loads(text)):
+        if kind in ("k", "v") and has_key(item, json.loads(text)):
             found: Mapping[str, Any] = below
             return found
     return None
 
 
-def _has_key(item: Any, key: Any) -> bool:
+def has_key(item: Any, key: Any) -> bool:
     """Whether a list item is the one that managedFields names; defaulted key fields may be absent in it."""
     if isinstance(key, Mapping):
         return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
@@ -131,7 +131,7 @@ def _paired(
     that all items have does, else their position.
     """
     if keys := [json.loads(entry[2:]) for entry in applied if entry.startswith(("k:", "v:"))]:
-        return [(_label(item, index), item, _same_item(item, live, keys)) for index, item in enumerate(desired)]
+        return [(item_label(item, index), item, _same_item(item, live, keys)) for index, item in enumerate(desired)]
     key = next((key for key in _ITEM_KEYS if _tells_apart(key, desired) and _tells_apart(key, live)), None)
     if key is not None:
         found = {item[key]: item for item in live}
@@ -143,8 +143,8 @@ def _paired(
 
 def _same_item(item: Any, live: Sequence[Any], keys: Sequence[Any]) -> Any:
     """Return the item of `live` that has the same one of `keys` as `item`, or None."""
-    key = next((key for key in keys if _has_key(item, key)), None)
-    return None if key is None else next((other for other in live if _has_key(other, key)), None)
+    key = next((key for key in keys if has_key(item, key)), None)
+    return None if key is None else next((other for other in live if has_key(other, key)), None)
 
 
 def _tells_apart(key: str, items: Sequence[Any]) -> bool:
@@ -156,7 +156,9 @@ def _tells_apart(key: str, items: Sequence[Any]) -> bool:
 def _equal(desired: Any, live: Any, *, quantity: bool) -> bool:
     if _empty(desired):
         return _empty(live)
-    return bool(desired == live) or (quantity and _same_quantity(desired, live))
+    # To Python false is 0 and true is 1.
+    same = desired == live and isinstance(desired, bool) == isinstance(live, bool)
+    return same or (quantity and _same_quantity(desired, live))
 
 
 def _same_quantity(desired: Any, live: Any) -> bool:
@@ -179,12 +181,14 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _label(item: Any, index: int) -> str:
+def item_label(item: Any, index: int) -> str:
+    """Return by what a list item is told apart in a path."""
     if isinstance(item, Mapping):
         return str(next((item[key] for key in _ITEM_KEYS if key in item), index))
     return str(item)
 
 
-def _dotted(path: str, key: str) -> str:
+def dotted(path: str, key: str) -> str:
+    """Return the path of a field below `path`."""
     simple = f"{path}.{key}" if path else key
     return f"{path}[{key}]" if "." in key or "/" in key else simple

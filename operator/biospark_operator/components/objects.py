@@ -16,12 +16,16 @@ from biospark_operator.api.v1alpha1.environment import KIND
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import drift, ownership, readiness
-from biospark_operator.engine.component import Action, Environment, Identity
+from biospark_operator.components import drift, field_owners, ownership, readiness
+from biospark_operator.engine.component import Action, Environment, Identity, Removed
+from biospark_operator.engine.errors import RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
 
+#: A resourceVersion that no object has: a manifest with it creates an object and never changes one.
+NEVER = "1"
 #: Seconds between looks at something that is on its way.
 POLL = 3.0
 
@@ -44,6 +48,15 @@ class Seen:
     desired: Mapping[ObjectRef, Manifest]
     live: Mapping[ObjectRef, Manifest]
     evidence: Sequence[Manifest] = ()
+
+
+@dataclass(frozen=True)
+class _Write:
+    """What is applied, and on which object. That does not make another action of it, so it is not in its text."""
+
+    manifest: Manifest
+    force: bool
+    seen: Mapping[str, str] = field(repr=False)
 
 
 Fill = Callable[[Environment, Manifest], Awaitable[Manifest]]
@@ -104,6 +117,9 @@ class ObjectsComponent:
         desired = {ObjectRef.of(manifest): manifest for manifest in manifests}
         found = await asyncio.gather(*(self.cluster.get(ref) for ref in desired))
         live = {ref: manifest for ref, manifest in zip(desired, found, strict=True) if manifest is not None}
+        for ref, there in live.items():
+            if not ownership.is_created(there, env.identity):
+                desired[ref] = ownership.as_adopted(desired[ref])
         seen = Seen(desired, live)
         if self.evidence is None or len(live) < len(desired) or isinstance(self.assess(env, seen), Ready):
             return seen
@@ -122,18 +138,29 @@ class ObjectsComponent:
 
     def _action(self, env: Environment, ref: ObjectRef, desired: Manifest, live: Manifest | None) -> Action | None:
         if live is None:
-            return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=(desired, False))
+            write = _Write(desired, force=False, seen={"resourceVersion": NEVER})
+            return Action(Verb.CREATE, str(ref), f"create {ref.short}", payload=write)
+        uid, version = live["metadata"]["uid"], live["metadata"]["resourceVersion"]
         if not ownership.is_ours(live, env.identity):
-            return Action(Verb.UPDATE, str(ref), f"adopt {ref.short}", payload=(desired, False))
+            write = _Write(desired, force=False, seen={"uid": uid, "resourceVersion": version})
+            return Action(Verb.UPDATE, str(ref), f"adopt {ref.short}", payload=write)
         paths = drift.differences(desired, live, self.field_manager)
         if not paths:
             return None
-        return Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=(desired, True))
+        rivals = tuple(field_owners.others_on(paths, live, self.field_manager))
+        write = _Write(desired, force=True, seen={"uid": uid})
+        return Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=write, rivals=rivals)
 
     async def apply(self, env: Environment, action: Action) -> None:
-        """Server-side apply the object of the action; what is ours already is forced."""
-        manifest, force = action.payload
-        await self.cluster.apply(manifest, force=force)
+        """Server-side apply the object of the action; what is ours already is forced.
+
+        What is there by then and was not when we looked, or is another one, is left alone: it is refused.
+        """
+        write: _Write = action.payload
+        try:
+            await self.cluster.apply(_on(write.manifest, write.seen), force=write.force)
+        except ConflictError:
+            raise _taken(ObjectRef.of(write.manifest)) from None
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Refuse foreign objects, wait for those on their way out, and let `assess` say the rest."""
@@ -150,23 +177,55 @@ class ObjectsComponent:
         """Return what `tell` says."""
         return self.tell(env, seen)
 
-    async def remove(self, owner: Identity, targets: Iterable[str]) -> Mapping[str, str]:
-        """Delete the objects that are ours, and say of those still there what holds them up.
+    async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
+        """Delete what was created, release what was adopted, and say of what is still there what holds it up.
 
         An id that names no object is none that we wrote: somebody edited the status. There is nothing to remove.
         """
-        ids = [target for target in targets if ObjectRef.is_one(target)]
-        answers = await asyncio.gather(*(self._remove(owner, ObjectRef.parse(target)) for target in ids))
-        return {target: why for target, why in zip(ids, answers, strict=True) if why is not None}
+        refs = [ObjectRef.parse(target) for target in targets if ObjectRef.is_one(target)]
+        results = await asyncio.gather(*(self._remove(owner, ref) for ref in refs), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        each = [result for result in results if isinstance(result, Removed)]
+        return Removed(
+            waiting={target: why for result in each for target, why in result.waiting.items()},
+            released=tuple(target for result in each for target in result.released),
+            deleted=tuple(target for result in each for target in result.deleted),
+        )
 
-    async def _remove(self, owner: Identity, ref: ObjectRef) -> str | None:
-        live = await self.cluster.get(ref)
+    async def _remove(self, owner: Identity, ref: ObjectRef) -> Removed:
+        target, live = str(ref), await self.cluster.get(ref)
         if live is None or not ownership.is_ours(live, owner):
-            return None
-        if "deletionTimestamp" not in live["metadata"]:
+            return Removed()
+        if not ownership.is_created(live, owner):
+            await self._release(live)
+            return Removed(released=(target,))
+        begins = "deletionTimestamp" not in live["metadata"]
+        if begins:
             await self.cluster.delete(ref, uid=live["metadata"]["uid"])
             live = await self.cluster.get(ref)
-        return None if live is None else readiness.held_up(live).removeprefix(": ")
+        waiting = {} if live is None else {target: readiness.held_up(live).removeprefix(": ")}
+        return Removed(waiting, deleted=(target,) if begins else ())
+
+    async def _release(self, live: Manifest) -> None:
+        """Give an object back: take away what we alone set on it, or where it can't be without that, our marks."""
+        try:
+            await self.cluster.apply(field_owners.bare(live), force=False)
+        except RejectedError:
+            await self.cluster.apply(field_owners.unmarked(live, self.field_manager), force=False)
+
+
+def _on(manifest: Manifest, seen: Mapping[str, str]) -> Manifest:
+    """Return a manifest that the API server applies only to the object that was seen: else it is a conflict."""
+    return {**manifest, "metadata": {**manifest["metadata"], **seen}}
+
+
+def _taken(ref: ObjectRef) -> UnavailableError:
+    return UnavailableError(
+        f"{ref.short} was created or changed by somebody else at the same moment; looking at it again",
+        reason=Reason.NAMESPACE_CONFLICT if ref.kind == "Namespace" else Reason.NOT_OWNED,
+    )
 
 
 def _is_foreign(env: Environment, live: Manifest) -> bool:

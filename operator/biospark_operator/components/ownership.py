@@ -1,8 +1,13 @@
 """Marks objects as belonging to an environment, and recognises the marks. Pure.
 
-Nothing that does not carry our mark is ever changed or deleted. The mark is the owner reference with the uid of
-the environment; the labels say the same to people and selectors, and count while no other environment owns the
-object.
+Nothing that does not carry our marks is ever changed or deleted. What is ours was created or adopted:
+
+- *Created*: it has an owner reference with the uid of the environment, and the label `biospark.ai/origin` says so.
+  Either is enough, so that the other is put back when somebody takes it away. It is deleted with the environment.
+- *Adopted*: labels alone, no owner reference, or garbage collection would delete it. It is never deleted but
+  released. Whatever of its marks gets lost, it does not become a created one.
+
+Labels count while nobody else owns the object.
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ from biospark_operator.engine.component import Environment, Identity
 
 ENVIRONMENT_LABEL = "biospark.ai/environment"
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "biospark-operator"
+#: How the object came to the environment: what is deleted with it says `CREATED`.
+ORIGIN_LABEL, CREATED, ADOPTED = "biospark.ai/origin", "Created", "Adopted"
 #: The label selector of all children of all environments.
 CHILDREN = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
@@ -30,7 +37,7 @@ def labels(env: Environment, component: str) -> dict[str, str]:
 
 
 def marked(manifest: Manifest, env: Environment, component: str) -> Manifest:
-    """Return `manifest` with the labels and the owner reference of its environment."""
+    """Return `manifest` with the marks of an object that is created for its environment."""
     metadata = manifest["metadata"]
     owner = {
         "apiVersion": API_VERSION,
@@ -40,18 +47,33 @@ def marked(manifest: Manifest, env: Environment, component: str) -> Manifest:
         "controller": True,
         "blockOwnerDeletion": True,
     }
-    all_labels = {**metadata.get("labels", {}), **labels(env, component)}
+    all_labels = {**metadata.get("labels", {}), **labels(env, component), ORIGIN_LABEL: CREATED}
     return {**manifest, "metadata": {**metadata, "labels": all_labels, "ownerReferences": [owner]}}
 
 
-def is_ours(live: Manifest, owner: Identity) -> bool:
-    """Whether an existing object belongs to the environment."""
+def as_adopted(manifest: Manifest) -> Manifest:
+    """Return a marked manifest with the marks of an object that is adopted instead."""
+    metadata = {key: value for key, value in manifest["metadata"].items() if key != "ownerReferences"}
+    return {**manifest, "metadata": {**metadata, "labels": {**metadata["labels"], ORIGIN_LABEL: ADOPTED}}}
+
+
+def is_created(live: Manifest, owner: Identity) -> bool:
+    """Whether an existing object was created for the environment, so that it is deleted with it."""
     owners = live["metadata"].get("ownerReferences") or ()
     if any(reference["uid"] == owner.uid for reference in owners):
         return True
+    return _says_so(live, owner) and (live["metadata"].get("labels") or {}).get(ORIGIN_LABEL) == CREATED
+
+
+def is_ours(live: Manifest, owner: Identity) -> bool:
+    """Whether an existing object belongs to the environment, created or adopted."""
+    return is_created(live, owner) or _says_so(live, owner)
+
+
+def _says_so(live: Manifest, owner: Identity) -> bool:
     found = live["metadata"].get("labels") or {}
-    says_so = (found.get(MANAGED_BY_LABEL), found.get(ENVIRONMENT_LABEL)) == (MANAGED_BY, owner.name)
-    return says_so and not owners
+    named = (found.get(MANAGED_BY_LABEL), found.get(ENVIRONMENT_LABEL)) == (MANAGED_BY, owner.name)
+    return named and not live["metadata"].get("ownerReferences")
 
 
 def is_unowned(live: Manifest) -> bool:

@@ -26,6 +26,8 @@ class Identity:
     retain: bool = True
     #: Whether it may not be deleted for now: `deletionProtection`.
     protected: bool = False
+    #: Whether it is being deleted. Else what is removed is only not wanted any more.
+    deleting: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Environment:
     identity: Identity
     generation: int
     spec: EffectiveSpec
+    #: The annotations of the resource: requests that are no part of the specification.
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -52,14 +56,30 @@ class Action:
     """One step towards the specification. Shown to users as it is, so it holds no secret.
 
     `target` is the id that the inventory keeps, `summary` names field paths and never values, `destructive`
-    says that data is lost, and `payload` is what `apply` needs (never shown).
+    says that data is lost, `rivals` names who else set what is to be changed, as far as that is known, and
+    `payload` is what `apply` needs (never shown): if its `repr` is the same, the same is wanted.
     """
 
     verb: Verb
     target: str
     summary: str
     destructive: bool = False
+    #: Whether it was due by itself, so that it repairs nothing that others did.
+    routine: bool = False
+    rivals: tuple[str, ...] = field(default=(), compare=False)
     payload: Any = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How far the removal of some targets came. What `waiting` does not hold is gone, given back, or was not ours."""
+
+    #: What is still there, with what it waits for.
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    #: What is given back and stays: it was adopted, or holds data that is to be kept.
+    released: tuple[str, ...] = ()
+    #: Of which this call began the deletion.
+    deleted: tuple[str, ...] = ()
 
 
 SeenT = TypeVar("SeenT")
@@ -101,11 +121,8 @@ class Component(Protocol[SeenT]):
     def facts(self, env: Environment, seen: SeenT) -> Mapping[str, Any]:
         """Return top-level status fields that this component knows, such as `endpoints`. Pure."""
 
-    async def remove(self, owner: Identity, targets: Iterable[str]) -> Mapping[str, str]:
-        """Start or go on removing `targets`, and return those that are not gone yet, with what each waits for.
-
-        What is not ours is left alone and counts as gone. Called again until the result is empty.
-        """
+    async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
+        """Start or go on removing `targets`. What is not ours is left alone. Called again until nothing waits."""
 
 
 #: The engine holds components of many kinds of observation and hands each only its own.

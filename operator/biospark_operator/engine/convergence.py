@@ -7,11 +7,12 @@ Called by `reconcile` for every component in every pass.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.engine.component import Action, AnyComponent, Environment
 from biospark_operator.engine.errors import (
     AccessError,
@@ -45,21 +46,30 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def converge(component: AnyComponent, env: Environment, *, apply: bool, leadership: Leadership) -> Report:
+async def converge(
+    component: AnyComponent,
+    env: Environment,
+    *,
+    apply: bool,
+    leadership: Leadership,
+    due: Callable[[Action], bool] = lambda _: True,
+) -> Report:
     """Make `component` equal to the specification of `env`, or with `apply` False say what that would take.
 
-    Never raises but for `NotLeaderError`: a component that fails must not hide the others.
+    An action that is not `due` is left for a later pass. Never raises but for `NotLeaderError`: a component that
+    fails must not hide the others.
     """
     done: list[Action] = []
     try:
         seen = await component.observe(env)
         actions = tuple(component.plan(env, seen))
         if actions and apply:
-            for action in actions:
+            for action in _due(actions, due):
                 leadership.check()
                 await component.apply(env, action)
                 done.append(action)
-            seen = await component.observe(env)
+            if done:
+                seen = await component.observe(env)
         elif actions:
             return Report(_planned(actions), planned=actions, facts=component.facts(env, seen))
         return Report(component.judge(env, seen), done=tuple(done), facts=component.facts(env, seen))
@@ -83,6 +93,15 @@ def outcome_of(error: OutsideError) -> Blocked | Failed:
             return Blocked(error.reason or Reason.INVALID, error.message)
         case _:
             return Failed(error.reason or Reason.SERVER_UNAVAILABLE, error.message, error.retry_after)
+
+
+def _due(actions: Iterable[Action], due: Callable[[Action], bool]) -> Iterator[Action]:
+    """Leave out what is not due, and with something that is not made yet all that may belong into it."""
+    for action in actions:
+        if due(action):
+            yield action
+        elif action.verb is Verb.CREATE:
+            return
 
 
 def _planned(actions: tuple[Action, ...]) -> Planned:

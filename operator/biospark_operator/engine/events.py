@@ -54,6 +54,12 @@ def removed(targets: Sequence[str]) -> list[Event]:
     return [Event("Normal", "Pruned", f"no longer wanted, and gone: {_first(targets)}")] if targets else []
 
 
+def released(targets: Sequence[str]) -> list[Event]:
+    """Return an Event for what is given back instead of deleted, if anything is."""
+    message = f"kept, and not managed any more: {_first(targets)}"
+    return [Event("Normal", "Released", message)] if targets else []
+
+
 def deleted() -> Event:
     """Return the last Event of an environment."""
     return Event("Normal", "Deleted", "everything that was created for this environment is gone")

@@ -45,10 +45,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Needs a human. Tried again slowly (a watch usually wakes us first)."""
+    """Needs a human. Tried again slowly (a watch usually wakes us first).
+
+    `usable` says that what requires it can go on all the same.
+    """
 
     reason: str
     message: str
+    usable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,8 @@ class Failed:
 
 
 Outcome = Ready | Progressing | Waiting | Planned | Blocked | Failed
+
+
+def can_be_built_on(outcome: Outcome) -> bool:
+    """Whether a component may be touched that requires the one that came to `outcome`."""
+    return isinstance(outcome, Ready) or (isinstance(outcome, Blocked) and outcome.usable)

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.environment import FINALIZER, RECONCILE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.engine import events, graph, report
 from biospark_operator.engine.backoff import Backoff
 from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity
+from biospark_operator.engine.contest import Contest
 from biospark_operator.engine.convergence import Leadership, Report, converge
 from biospark_operator.engine.inventory import Inventory
-from biospark_operator.engine.outcome import Blocked, Failed, Progressing, Ready, Waiting
+from biospark_operator.engine.outcome import Blocked, Failed, Progressing, Waiting, can_be_built_on
 from biospark_operator.engine.removal import Removal, remove
 
 Body = Mapping[str, Any]
@@ -60,7 +62,10 @@ class Memory:
     """What is remembered of one environment between passes. Losing it costs time, never correctness."""
 
     backoff: Backoff = field(default_factory=Backoff)
+    contest: Contest = field(default_factory=Contest)
     reports: dict[str, Report] = field(default_factory=dict)
+    #: How many deletions were begun, by component. For the metrics, which take them out.
+    deletions: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Pass:
     env: Environment
     components: Sequence[AnyComponent]
     memory: Memory
+    #: Whether nothing has been told of this generation yet: what is done then is no repair.
+    fresh: bool
 
     @property
     def applies(self) -> bool:
@@ -123,9 +130,12 @@ class Reconciler:
         env = self.admit(body)
         if isinstance(env, Blocked):
             return await self._finish(body, report.refused(env, _status(body)), after=BLOCKED_RETRY)
-        if changed:
+        if asked := _is_fresh(body) or bool(_request(body)):
+            memory.contest.clear()
+        # Who fights over a field wakes us all the time: that says nothing about what failed elsewhere.
+        if asked or (changed and not memory.contest.is_on(self.monotonic())):
             memory.backoff.reset()
-        this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory)
+        this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory, _is_fresh(body))
         wanted = Inventory.wanted(env, this.components)
         this = await self._begin(this, wanted)
         reports = await graph.traverse(this.components, lambda c, needs: self._visit(c, needs, this))
@@ -149,38 +159,63 @@ class Reconciler:
             message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
             protected = Removal(problem=Blocked(Reason.DELETION_PROTECTED, message))
             return await self._finish(body, report.deleting(protected), after=None)
-        held = Inventory.from_status(_status(body))
-        removal = await remove(held, owner, self.components, self.leadership)
+        held = self._holdings(body)
+        removal = await self._removed(held, owner, memory)
+        released = events.released(removal.released)
         if not removal.problem and not removal.waiting:
-            await self.store.record(body, events.deleted())
+            for event in [*released, events.deleted()]:
+                await self.store.record(body, event)
+            await self._tell_of_others(body)
             return Next(None, gone=True)
-        left = held.without(removal.gone)
-        return await self._finish(body, report.deleting(removal), self._after_removal(removal, memory), inventory=left)
+        left = held.without(removal.done)
+        after = self._after_removal(removal, memory)
+        return await self._finish(body, report.deleting(removal), after, inventory=left, done=released)
+
+    def _holdings(self, body: Body) -> Inventory:
+        """Return all that may exist of an environment: somebody may have taken entries out of its status."""
+        held = Inventory.from_status(_status(body))
+        env = self.admit(body)
+        if isinstance(env, Blocked):
+            return held
+        return held | Inventory.wanted(env, [c for c in self.components if c.enabled(env)])
+
+    async def _tell_of_others(self, body: Body) -> None:
+        """Say whose finalizers the resource waits for now that ours goes: nobody else would."""
+        if foreign := [name for name in body["metadata"].get("finalizers") or () if name != FINALIZER]:
+            await self._tell(body, report.held_by_others(foreign), inventory=Inventory({}))
 
     async def _begin(self, this: Pass, wanted: Inventory) -> Pass:
         """Write what is about to happen, if that is news: a generation, a request, things to be created."""
         held = Inventory.from_status(this.status)
         intended = held | wanted if this.applies else held
-        fresh = this.status.get("observedGeneration") != this.env.generation or not this.status.get("conditions")
-        if held.covers(intended) and not fresh and not _request(this.body):
+        if held.covers(intended) and not this.fresh and not _request(this.body):
             return this
         conditions = (
             report.beginning(this.env.generation, this.components, applies=this.applies)
-            if fresh
+            if this.fresh
             else report.kept(this.status)
         )
         return replace(this, body=await self._tell(this.body, conditions, inventory=intended))
 
     async def _visit(self, component: AnyComponent, needs: Mapping[str, Report], this: Pass) -> Report:
         """Converge one component, unless it waits for another one or for its backoff to pass."""
-        backoff, now = this.memory.backoff, self.monotonic()
-        unready = sorted(name for name, needed in needs.items() if not isinstance(needed.outcome, Ready))
+        backoff, contest, now = this.memory.backoff, this.memory.contest, self.monotonic()
+        unready = sorted(name for name, needed in needs.items() if not can_be_built_on(needed.outcome))
         if unready and this.applies:
             return Report(Waiting(Reason.DEPENDENCY_NOT_READY, f"waits for {', '.join(unready)}"))
         last = this.memory.reports.get(component.name)
         if last is not None and backoff.remaining(component.name, now) > 0:
             return replace(last, done=())
-        result = await converge(component, this.env, apply=this.applies, leadership=self.leadership)
+        result = await converge(
+            component,
+            this.env,
+            apply=this.applies,
+            leadership=self.leadership,
+            due=lambda action: contest.due(component.name, action, now),
+        )
+        for action in () if this.fresh else result.done:
+            contest.repaired(component.name, action, self.monotonic())
+        result = replace(result, outcome=contest.verdict(component.name, result.outcome, self.monotonic()))
         this.memory.reports[component.name] = result
         if isinstance(result.outcome, Failed):
             backoff.failed(component.name, self.monotonic(), result.outcome.retry_after)
@@ -192,7 +227,12 @@ class Reconciler:
         """Remove what an earlier specification wanted and this one doesn't."""
         if not this.applies or not unwanted.entries:
             return Removal()
-        return await remove(unwanted, this.env.identity, self.components, self.leadership)
+        return await self._removed(unwanted, this.env.identity, this.memory)
+
+    async def _removed(self, unwanted: Inventory, owner: Identity, memory: Memory) -> Removal:
+        removal = await remove(unwanted, owner, self.components, self.leadership)
+        memory.deletions.update(removal.begun)
+        return removal
 
     async def _conclude(
         self, this: Pass, reports: Mapping[str, Report], unwanted: Inventory, leftovers: Removal
@@ -211,9 +251,13 @@ class Reconciler:
             this.body,
             conditions,
             self._after(this, reports, leftovers),
-            inventory=Inventory.from_status(this.status).without(leftovers.gone),
+            inventory=Inventory.from_status(this.status).without(leftovers.done),
             fields=fields,
-            done=[*events.actions_done(reports, drifted), *events.removed(leftovers.gone)],
+            done=[
+                *events.actions_done(reports, drifted),
+                *events.removed(leftovers.gone),
+                *events.released(leftovers.released),
+            ],
         )
 
     def _drifted(self, this: Pass, reports: Mapping[str, Report]) -> list[tuple[str, Action]]:
@@ -221,8 +265,9 @@ class Reconciler:
         was = {c["type"]: c for c in this.status.get("conditions") or ()}
         if this.status.get("operatorVersion") != self.operator_version:
             return []
-        settled = [c for c in this.components if was.get(c.condition, {}).get("status") == "True"]
-        return [(c.name, a) for c in settled for a in (reports[c.name].done or reports[c.name].planned)]
+        settled = [c for c in this.components if _was_settled(was.get(c.condition, {}))]
+        found = [(c.name, a) for c in settled for a in (reports[c.name].done or reports[c.name].planned)]
+        return [(name, action) for name, action in found if not action.routine]
 
     async def _finish(
         self,
@@ -285,6 +330,8 @@ class Reconciler:
                     waits.append(BLOCKED_RETRY)
         if leftovers.waiting or leftovers.problem:
             waits.append(self._after_removal(leftovers, this.memory))
+        if (look := this.memory.contest.next_look(self.monotonic())) is not None:
+            waits.append(look)
         return min(waits)
 
     def _after_removal(self, removal: Removal, memory: Memory) -> float:
@@ -298,6 +345,17 @@ class Reconciler:
 
 def _status(body: Body) -> Mapping[str, Any]:
     return body.get("status") or {}
+
+
+def _is_fresh(body: Body) -> bool:
+    """Whether nothing has been told of this generation yet."""
+    status = _status(body)
+    return status.get("observedGeneration") != body["metadata"]["generation"] or not status.get("conditions")
+
+
+def _was_settled(condition: Mapping[str, Any]) -> bool:
+    """Whether a component was as this operator left it, by its last condition."""
+    return condition.get("status") == "True" or condition.get("reason") == Reason.DRIFT_CONTESTED
 
 
 def _request(body: Body) -> str | None:

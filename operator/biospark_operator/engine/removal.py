@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from biospark_operator.engine import graph
 from biospark_operator.engine.component import AnyComponent, Identity
@@ -25,8 +25,17 @@ class Removal:
     """How far a removal came: what is gone, what is waited for (id → why), and what went wrong if anything."""
 
     gone: tuple[str, ...] = ()
+    #: What stays and is not ours any more.
+    released: tuple[str, ...] = ()
     waiting: Mapping[str, str] = field(default_factory=dict)
     problem: Blocked | Failed | None = None
+    #: How many deletions were begun, by component.
+    begun: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        """What does not belong to the environment any more."""
+        return (*self.gone, *self.released)
 
 
 async def remove(
@@ -37,23 +46,29 @@ async def remove(
     Stops at the first component whose things are not gone yet: those it requires may still be needed.
     Ids whose component this version of the operator does not know stay, and are reported.
     """
-    gone: list[str] = []
+    so_far = Removal()
     for component in reversed(graph.in_order(components)):
         targets = unwanted.of(component.name)
         if not targets:
             continue
         leadership.check()
         try:
-            waiting = await component.remove(owner, targets)
+            result = await component.remove(owner, targets)
         except OutsideError as error:
-            return Removal(tuple(gone), problem=outcome_of(error))
-        gone += [target for target in targets if target not in waiting]
-        if waiting:
-            return Removal(tuple(gone), waiting)
+            return replace(so_far, problem=outcome_of(error))
+        kept = {*result.waiting, *result.released}
+        so_far = Removal(
+            gone=(*so_far.gone, *(target for target in targets if target not in kept)),
+            released=(*so_far.released, *result.released),
+            waiting=result.waiting,
+            begun={**so_far.begun, component.name: len(result.deleted)},
+        )
+        if result.waiting:
+            return so_far
     known = {component.name for component in components}
     strangers = {
         id_: f"created by the component {name!r}, which this version of the operator does not have"
         for id_, name in unwanted.entries.items()
         if name not in known
     }
-    return Removal(tuple(gone), strangers)
+    return replace(so_far, waiting=strangers)

@@ -135,6 +135,18 @@ def deleting(removal: Removal) -> list[Condition]:
     ]
 
 
+def held_by_others(finalizers: Sequence[str]) -> list[Condition]:
+    """Return the conditions of an environment of which nothing is left but the finalizers of somebody else."""
+    message = (
+        f"all that was created is gone; the resource stays until its finalizer {', '.join(finalizers)} is removed "
+        "by whoever set it"
+    )
+    return [
+        Condition("Ready", "False", Reason.DELETING, message),
+        Condition("Reconciling", "True", Reason.DELETING, message),
+    ]
+
+
 def waiting_for(removal: Removal) -> str:
     """Say what a removal waits for, as in "waiting until Namespace x is gone: it still holds 2 pods"."""
     if not removal.waiting:
@@ -167,7 +179,8 @@ def merged(conditions: Iterable[Condition], previous: Status, generation: int, n
 
 def plan(reports: Mapping[str, Report], unwanted: Inventory, generation: int) -> dict[str, Any]:
     """Return `status.plan`: what mode Apply would do now, at most `PLAN_LIMIT` actions and how many more."""
-    prunes = [(name, Action(Verb.DELETE, id_, "no longer wanted")) for id_, name in unwanted.entries.items()]
+    pruned = "no longer wanted; given back if it was adopted"
+    prunes = [(name, Action(Verb.DELETE, id_, pruned)) for id_, name in unwanted.entries.items()]
     actions = [(name, action) for name, report in reports.items() for action in report.planned] + prunes
     shown = [
         {

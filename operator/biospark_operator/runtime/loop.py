@@ -154,6 +154,7 @@ class Environments:
             finally:
                 slot.began = None
                 metrics.count(before, slot.memory.reports)
+                metrics.count_deletions(slot.memory.deletions)
 
     async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Task[object] | None) -> bool:
         """Sleep until woken (True), stopped or `seconds` have passed (False)."""

@@ -6,12 +6,13 @@ says who leads and what is watched. Every metric is described in `docs/reference
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.outcome import Blocked, Failed
 
@@ -27,7 +28,7 @@ CONDITION = Gauge(
 )
 ACTIONS = Counter(
     "biospark_operator_actions_total",
-    "What the operator created, updated and replaced, by component and verb.",
+    "What the operator created, updated, replaced and deleted, by component and verb.",
     ["component", "verb"],
 )
 PROBLEMS = Counter(
@@ -66,6 +67,13 @@ def count(before: Mapping[str, Report], after: Mapping[str, Report]) -> None:
             ACTIONS.labels(component, action.verb.value).inc()
         if isinstance(report.outcome, Blocked | Failed):
             PROBLEMS.labels(component, report.outcome.reason).inc()
+
+
+def count_deletions(begun: MutableMapping[str, int]) -> None:
+    """Count the deletions that were begun, by component, and take them out of `begun`."""
+    for component, number in begun.items():
+        ACTIONS.labels(component, Verb.DELETE.value).inc(number)
+    begun.clear()
 
 
 def show(environment: str, status: Mapping[str, Any]) -> None:

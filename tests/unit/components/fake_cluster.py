@@ -8,7 +8,8 @@ from biospark_operator.clients.objects import Manifest, ObjectRef
 
 
 class FakeCluster:
-    """Satisfies `objects.Cluster`. Objects are kept as they are applied; nothing fills in defaults."""
+    """Satisfies `objects.Cluster`. Objects are kept as they are applied, with an identity; nothing fills in
+    defaults."""
 
     def __init__(self, *objects: Manifest) -> None:
         self.objects = {ObjectRef.of(manifest): manifest for manifest in objects}
@@ -31,9 +32,11 @@ class FakeCluster:
         ]
 
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
+        ref = ObjectRef.of(manifest)
+        stored = {**manifest, "metadata": {**manifest["metadata"], "uid": f"uid-of-{ref}", "resourceVersion": "2"}}
         if not dry_run:
-            self.objects[ObjectRef.of(manifest)] = manifest
-        return manifest
+            self.objects[ref] = stored
+        return stored
 
     async def delete(self, ref: ObjectRef, *, uid: str) -> None:
         self.objects.pop(ref, None)

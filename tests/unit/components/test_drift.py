@@ -273,3 +273,11 @@ def test_any_other_specification_is_found(manifest: Any, other: Any) -> None:
     wanted = {**manifest, "spec": other["spec"]}
     if json.dumps(wanted["spec"], sort_keys=True) != json.dumps(manifest["spec"], sort_keys=True):
         assert differences(wanted, stored(manifest), US)
+
+
+@pytest.mark.parametrize(("wanted", "there"), [(0, False), (False, 0), (1, True), (True, 1)])
+def test_a_truth_value_is_not_a_number(wanted: Any, there: Any) -> None:
+    manifest = {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "x"}, "spec": {"a": wanted}}
+    live = stored(manifest)
+    live["spec"] = {"a": there}
+    assert differences(manifest, live, US) == ["spec.a"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components.objects import ObjectsComponent, Seen
-from biospark_operator.engine.component import Environment, Identity
+from biospark_operator.engine.component import Environment, Identity, Removed
+from biospark_operator.engine.errors import OutsideError, RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Progressing, Ready
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
@@ -37,13 +39,21 @@ class Cluster(FakeCluster):
     def __init__(self, *objects: Manifest) -> None:
         super().__init__(*objects)
         self.applied: list[tuple[str, bool]] = []
+        self.manifests: list[Any] = []
         self.deleted: list[tuple[str, str]] = []
+        #: Which manifests are refused, and with which words.
+        self.refused: Callable[[Manifest], bool] = lambda _: False
+        self.refusal: OutsideError = RejectedError("a required field is missing")
 
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
+        if self.refused(manifest):
+            raise self.refusal
         ref = ObjectRef.of(manifest)
         self.applied.append((ref.kind, force))
+        self.manifests.append(manifest)
         status = {"phase": "Active"} if ref.kind == "Namespace" else {}
-        live = {**manifest, "status": status, "metadata": {**manifest["metadata"], "uid": f"uid-{ref.kind}"}}
+        identity = {"uid": f"uid-{ref.kind}", "resourceVersion": str(len(self.applied))}
+        live = {**manifest, "status": status, "metadata": {**manifest["metadata"], **identity}}
         live["metadata"]["managedFields"] = [
             {"manager": "biospark-operator", "operation": "Apply", "fieldsV1": fields(manifest)}
         ]
@@ -61,7 +71,7 @@ class Cluster(FakeCluster):
 
 def fields(value: Any) -> Any:
     """What the API server notes of an object that was applied, for maps; lists count as one value."""
-    names = ("apiVersion", "kind", "name", "namespace")
+    names = ("apiVersion", "kind", "name", "namespace", "uid", "resourceVersion")
     if not isinstance(value, dict):
         return {}
     top = "metadata" in value
@@ -125,13 +135,22 @@ def test_the_targets_are_those_that_are_planned(env: Environment, cluster: Clust
     assert [action.target for action in planned] == list(made.targets(env)) == [str(SPACE), str(CONFIG)]
 
 
-FOREIGN = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "biospark-dev", "uid": "f"}}
+FOREIGN = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "biospark-dev", "uid": "f", "resourceVersion": "1"},
+}
 
 
 def foreign(**metadata: Any) -> Manifest:
     return {**FOREIGN, "metadata": {**FOREIGN["metadata"], **metadata}, "status": {"phase": "Active"}}  # type: ignore[dict-item]
 
 
+CONFIG_MADE_BEFORE: Manifest = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "settings", "namespace": "biospark-dev", "uid": "c", "resourceVersion": "1"},
+}
 OTHER = {"kind": "BioSparkEnvironment", "name": "other", "uid": "x"}
 RELEASE = {"kind": "HelmRelease", "name": "legacy", "uid": "x"}
 
@@ -158,13 +177,116 @@ async def test_what_is_not_ours_is_refused_and_left_alone(
     assert says in outcome.message
 
 
+async def adopted(cluster: Cluster) -> tuple[ObjectsComponent, Environment]:
+    """Take over all that is in `cluster` and make the rest."""
+    env = environment(adoptionPolicy="IfUnowned")
+    made = component(cluster)
+    assert await converged(made, env) == Ready("Succeeded", "2 objects are as specified")
+    return made, env
+
+
 async def test_what_nobody_owns_is_adopted_when_allowed_but_not_by_force() -> None:
-    env, cluster = environment(adoptionPolicy="IfUnowned"), Cluster(foreign())
+    env, cluster = environment(adoptionPolicy="IfUnowned"), Cluster(foreign(resourceVersion="7"))
     made = component(cluster)
     actions = made.plan(env, await made.observe(env))
     assert (actions[0].verb, actions[0].summary) == (Verb.UPDATE, "adopt Namespace biospark-dev")
     await made.apply(env, actions[0])
     assert cluster.applied == [("Namespace", False)]
+    metadata = cluster.manifests[0]["metadata"]
+    assert (metadata["uid"], metadata["resourceVersion"]) == ("f", "7"), "as it was seen"
+
+
+async def test_what_is_adopted_never_gets_an_owner_reference_and_what_is_made_in_it_does() -> None:
+    cluster = Cluster(foreign())
+    made, env = await adopted(cluster)
+    assert "ownerReferences" not in cluster.objects[SPACE]["metadata"]
+    assert cluster.objects[SPACE]["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
+    assert cluster.objects[CONFIG]["metadata"]["ownerReferences"][0]["uid"] == env.uid
+    assert cluster.objects[CONFIG]["metadata"]["labels"]["biospark.ai/origin"] == "Created"
+    assert made.plan(env, await made.observe(env)) == []
+
+
+async def test_what_was_adopted_is_released_and_what_was_made_is_deleted() -> None:
+    cluster = Cluster(foreign())
+    made, env = await adopted(cluster)
+    uid = cluster.objects[SPACE]["metadata"]["uid"]
+    result = await made.remove(env.identity, [str(SPACE), str(CONFIG)])
+    assert result == Removed(released=(str(SPACE),), deleted=(str(CONFIG),))
+    assert cluster.deleted == [("ConfigMap", "uid-ConfigMap")]
+    assert cluster.manifests[-1] == {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "biospark-dev", "uid": uid},
+    }
+
+
+async def test_what_can_not_be_without_our_values_keeps_them_when_it_is_released() -> None:
+    cluster = Cluster({**CONFIG_MADE_BEFORE, "data": {"theirs": "stays"}})
+    made, env = await adopted(cluster)
+    cluster.refused = lambda manifest: "data" not in manifest
+    assert (await made.remove(env.identity, [str(CONFIG)])).released == (str(CONFIG),)
+    assert cluster.manifests[-1]["data"] == {"mode": "dev"}
+    assert set(cluster.manifests[-1]["metadata"]) == {"name", "namespace", "uid"}
+
+
+@pytest.mark.parametrize(
+    "lost", ["biospark.ai/origin", "app.kubernetes.io/managed-by", "biospark.ai/environment", None]
+)
+async def test_what_was_adopted_is_never_deleted_whatever_mark_gets_lost(lost: str | None) -> None:
+    cluster = Cluster(foreign())
+    made, env = await adopted(cluster)
+    labels: Any = cluster.objects[SPACE]["metadata"]["labels"]
+    for label in [lost] if lost else list(labels):
+        del labels[label]
+    await converged(made, env)
+    assert "ownerReferences" not in cluster.objects[SPACE]["metadata"]
+    await made.remove(env.identity, [str(SPACE), str(CONFIG)])
+    assert [kind for kind, _ in cluster.deleted] == ["ConfigMap"]
+
+
+@pytest.mark.parametrize("lost", ["ownerReferences", "labels"])
+async def test_a_mark_that_somebody_took_off_what_was_made_is_put_back(
+    env: Environment, cluster: Cluster, lost: str
+) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    del cluster.objects[SPACE]["metadata"][lost]  # type: ignore[attr-defined]
+    await converged(made, env)
+    assert cluster.objects[SPACE]["metadata"]["ownerReferences"][0]["uid"] == env.uid
+    assert cluster.objects[SPACE]["metadata"]["labels"]["biospark.ai/origin"] == "Created"
+    await made.remove(env.identity, [str(SPACE)])
+    assert cluster.deleted == [("Namespace", "uid-Namespace")]
+
+
+async def test_what_is_created_is_never_applied_to_an_object_that_is_there_by_then(
+    env: Environment, cluster: Cluster
+) -> None:
+    made = component(cluster)
+    actions = made.plan(env, await made.observe(env))
+    await made.apply(env, actions[1])
+    assert cluster.manifests[0]["metadata"]["resourceVersion"] == "1", "which no object has"
+    cluster.refused, cluster.refusal = lambda manifest: True, ConflictError("the object has been modified; retrying")
+    for action, reason in zip(actions, ("NamespaceConflict", "NotOwned"), strict=True):
+        with pytest.raises(UnavailableError, match="looking at it again") as raised:
+            await made.apply(env, action)
+        assert raised.value.reason == reason
+
+
+async def test_a_repair_is_never_applied_to_another_object_of_the_name(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    cluster.objects[CONFIG]["data"]["mode"] = "other"  # type: ignore[index]
+    (action,) = made.plan(env, await made.observe(env))
+    await made.apply(env, action)
+    assert cluster.manifests[-1]["metadata"]["uid"] == "uid-ConfigMap"
+
+
+async def test_the_same_repair_reads_the_same_whatever_version_of_the_object_it_is_for() -> None:
+    env, seen = environment(adoptionPolicy="IfUnowned"), []
+    for version in ("7", "8"):
+        made = component(Cluster(foreign(resourceVersion=version)))
+        seen.append(repr(made.plan(env, await made.observe(env))[0].payload))
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +354,7 @@ async def test_assess_tell_and_when_have_the_last_word(env: Environment, cluster
 
 
 async def removed(cluster: Cluster, owner: Identity) -> Any:
-    return await component(cluster).remove(owner, [str(SPACE), str(CONFIG)])
+    return (await component(cluster).remove(owner, [str(SPACE), str(CONFIG)])).waiting
 
 
 async def test_what_is_ours_is_deleted_by_its_uid(env: Environment, cluster: Cluster) -> None:
@@ -269,4 +391,4 @@ async def test_an_id_that_names_no_object_is_gone_so_an_edited_status_does_not_s
     env: Environment, cluster: Cluster
 ) -> None:
     waiting = await component(cluster).remove(env.identity, ["by hand", "", "v1 Namespace", "a b c d"])
-    assert waiting == {}
+    assert waiting == Removed()

@@ -277,6 +277,115 @@ async def test_an_entry_stays_in_the_inventory_until_the_thing_is_gone(bench, to
     assert bench.told("Ready") == ("True", "Succeeded")
 
 
+async def fight(bench: Bench, thing: str, rounds: int) -> None:
+    """Somebody changes a thing back each time, and the operator looks whenever it wants to or is woken."""
+    for _ in range(rounds):
+        bench.world.things[thing] = "theirs"
+        await bench.run(changed=True)
+
+
+async def test_a_fight_over_one_thing_is_damped_and_told_and_does_not_slow_the_others(world, base, top) -> None:
+    other = FakeComponent("other", world, things=["garden"])
+    bench = Bench(base, top, other, world=world)
+    await bench.run()
+    base.rivals = ("helm",)
+    while bench.told("BaseReady") != ("False", "DriftContested"):
+        await fight(bench, "house", 1)
+        bench.now += 1
+    assert bench.told("Stalled") == ("True", "DriftContested")
+    assert "helm" in bench.store.condition("Ready")["message"]
+    assert [e.reason for e in bench.store.events].count("DriftContested") == 1
+    written = len(bench.store.statuses)
+    bench.world.things["house"] = "theirs"
+    next_ = await bench.run(changed=True)
+    assert bench.world.things["house"] == "theirs", "held back"
+    assert 0 < next_.after <= 16
+    for thing in ("garden", "roof"):
+        bench.world.things[thing] = "painted"
+        await bench.run(changed=True)
+        assert bench.world.things[thing] == "wanted", "neither the others nor what requires it are slowed"
+    assert len(bench.store.statuses) - written == 2, "one for each repair of the others"
+
+
+async def test_a_fight_is_over_when_the_drift_stays_away(bench) -> None:
+    await bench.run()
+    while bench.told("Stalled") is None:
+        await fight(bench, "house", 1)
+        bench.now += 1
+    bench.world.things["house"] = "wanted"
+    next_ = await bench.run(changed=True)
+    while bench.told("Stalled"):
+        bench.now += next_.after
+        next_ = await bench.run()
+    assert bench.told("Ready") == ("True", "Succeeded")
+    bench.world.things["house"] = "painted"
+    await bench.run(changed=True)
+    assert bench.world.things["house"] == "wanted"
+
+
+@pytest.mark.parametrize("how", ["request", "edit"])
+async def test_who_asks_for_a_pass_ends_the_wait_for_a_repair(bench, how) -> None:
+    await bench.run()
+    while bench.told("Stalled") is None:
+        await fight(bench, "house", 1)
+        bench.now += 1
+    bench.world.things["house"] = "theirs"
+    if how == "edit":
+        bench.edit(interval="20m")
+    else:
+        bench.store.body["metadata"]["annotations"] = {"biospark.ai/reconcile-requested-at": "now"}
+    await bench.run(changed=True)
+    assert bench.world.things["house"] == "wanted"
+    assert bench.told("Ready") == ("True", "Succeeded")
+
+
+async def test_every_repair_in_a_fight_is_told_as_drift(bench) -> None:
+    await bench.run()
+    for _ in range(40):
+        await fight(bench, "house", 1)
+        bench.now += 1
+    assert bench.told("BaseReady") == ("False", "DriftContested")
+    repairs = [call for call in bench.store.events if call.reason == "DriftRepaired"]
+    assert 5 < len(repairs) < 15
+    assert "Applied" not in [e.reason for e in bench.store.events[4:]]
+
+
+async def test_a_fight_does_not_end_the_backoff_of_what_fails_elsewhere(world, base, top) -> None:
+    other = FakeComponent("other", world, things=["garden"])
+    bench = Bench(base, top, other, world=world)
+    await bench.run()
+    while bench.told("Stalled") is None:
+        await fight(bench, "house", 1)
+        bench.now += 1
+    other.observe_error = AccessError("forbidden; grant it")
+    await bench.run(changed=True)
+    world.calls.clear()
+    await fight(bench, "house", 1)
+    assert "read other" not in world.calls
+
+
+async def test_changes_of_the_spec_are_no_fight_however_many(bench) -> None:
+    await bench.run()
+    for number in range(10):
+        bench.edit(interval=f"{number + 20}m")
+        bench.components[0].value = f"value {number % 2}"
+        await bench.run(changed=True)
+        assert bench.world.things["house"] == f"value {number % 2}"
+        assert bench.told("Ready") == ("True", "Succeeded")
+
+
+async def test_nothing_is_made_in_what_is_held_back(bench, base) -> None:
+    base.things = ["house", "cellar"]
+    await bench.run()
+    for _ in range(4):
+        del bench.world.things["house"]
+        await bench.run(changed=True)
+    del bench.world.things["cellar"]
+    await bench.run(changed=True)
+    assert "house" not in bench.world.things
+    assert "cellar" not in bench.world.things, "it may belong into what is not there yet"
+
+
 async def test_mode_plan_changes_nothing_and_plans_what_apply_then_does(bench) -> None:
     bench.edit(mode="Plan")
     await bench.run()
@@ -422,6 +531,49 @@ async def test_a_namesake_made_after_the_deletion_is_left_alone(bench) -> None:
     await bench.run()
     assert (await bench.reconciler.teardown("dev", bench.memory)).gone
     assert bench.world.things
+
+
+async def test_what_was_adopted_is_given_back_when_nobody_wants_it_any_more(bench, top) -> None:
+    await bench.run()
+    top.things, top.adopted = ["roof"], ["window"]
+    await bench.run()
+    assert "window" in bench.world.things
+    assert bench.inventory == ["house", "roof"]
+    told = [(e.reason, e.message) for e in bench.store.events if e.reason in ("Released", "Pruned")]
+    assert told == [("Released", "kept, and not managed any more: window")]
+
+
+async def test_what_was_adopted_is_given_back_when_the_environment_is_deleted(bench, base) -> None:
+    await bench.run()
+    base.adopted = ["house"]
+    assert (await bench.teardown()).gone
+    assert bench.world.things == {"house": "wanted"}
+    assert [e.reason for e in bench.store.events][-2:] == ["Released", "Deleted"]
+
+
+async def test_deletions_are_counted_when_they_begin(bench, top) -> None:
+    await bench.run()
+    top.things = ["roof"]
+    await bench.run()
+    assert bench.memory.deletions == {"top": 1}
+    await bench.teardown()
+    assert bench.memory.deletions == {"top": 2, "base": 1}
+
+
+async def test_deletion_also_finds_what_somebody_took_out_of_the_status(bench) -> None:
+    await bench.run()
+    bench.store.body["status"] = {"observedGeneration": 1}
+    assert (await bench.teardown()).gone
+    assert bench.world.things == {}
+
+
+async def test_finalizers_of_others_on_the_resource_are_named_when_ours_goes(bench) -> None:
+    bench.store.body["metadata"]["finalizers"] = ["biospark.ai/finalizer", "example.com/hold"]
+    await bench.run()
+    assert (await bench.teardown()).gone
+    assert bench.told("Ready") == ("False", "Deleting")
+    assert "its finalizer example.com/hold" in bench.store.condition("Ready")["message"]
+    assert bench.inventory == []
 
 
 async def test_things_of_an_unknown_component_are_reported_and_kept(bench) -> None:

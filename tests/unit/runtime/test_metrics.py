@@ -34,6 +34,14 @@ def test_actions_are_counted_once() -> None:
     assert value("biospark_operator_actions_total", component="m1", verb="Update") == 1
 
 
+def test_deletions_are_counted_once() -> None:
+    begun = {"m7": 2, "m8": 1}
+    metrics.count_deletions(begun)
+    metrics.count_deletions(begun)
+    assert value("biospark_operator_actions_total", component="m7", verb="Delete") == 2
+    assert value("biospark_operator_actions_total", component="m8", verb="Delete") == 1
+
+
 @pytest.mark.parametrize(
     ("component", "outcome", "counted"),
     [

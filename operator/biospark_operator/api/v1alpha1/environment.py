@@ -22,6 +22,12 @@ CATEGORY = "biospark"
 RECONCILE_REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
 """Annotation: any new value asks for a pass now."""
 
+ROTATE_REQUESTED_AT = f"{GROUP}/rotate-requested-at"
+"""Annotation: any new value asks for new credentials of the database."""
+
+FINALIZER = f"{GROUP}/finalizer"
+"""Keeps the resource until everything that was made for it is gone."""
+
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 MAX_NAME_LENGTH = 63 - len("biospark-")
 

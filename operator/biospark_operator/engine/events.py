@@ -36,17 +36,19 @@ def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Eve
 
 
 def actions_done(reports: Mapping[str, Report], drifted: Iterable[tuple[str, Action]]) -> list[Event]:
-    """Return an Event per component that did something: what was done, and for repairs what was found changed."""
+    """Return an Event for each component whose drift was repaired, and one for all that was done beside that.
+
+    One, because a component each would be a quarter of everything that is written for a new environment.
+    """
     repairs = {(name, action.target) for name, action in drifted}
-    events = []
+    events, applied = [], []
     for name, report in reports.items():
         repaired = [f"{action.target}: {action.summary}" for action in report.done if (name, action.target) in repairs]
         if repaired:
             events.append(Event("Warning", "DriftRepaired", f"{name}: {_first(repaired)}"))
         elif report.done:
-            done = [f"{_PAST[action.verb]} {action.target}" for action in report.done]
-            events.append(Event("Normal", "Applied", f"{name}: {_first(done)}"))
-    return events
+            applied.append(f"{name}: {_in_short(report.done)}")
+    return [*events, Event("Normal", "Applied", "; ".join(applied))] if applied else events
 
 
 def removed(targets: Sequence[str]) -> list[Event]:
@@ -66,6 +68,14 @@ def deleted() -> Event:
 
 
 _PAST = {Verb.CREATE: "created", Verb.UPDATE: "updated", Verb.REPLACE: "replaced", Verb.DELETE: "deleted"}
+
+
+def _in_short(done: Sequence[Action]) -> str:
+    """Say what was done in few words: what it was done to where these are few, else how many."""
+    targets: dict[Verb, list[str]] = {}
+    for action in done:
+        targets.setdefault(action.verb, []).append(action.target)
+    return ", ".join(f"{_PAST[verb]} {ids[0] if len(ids) == 1 else len(ids)}" for verb, ids in targets.items())
 
 
 def _first(items: Sequence[str], limit: int = 5) -> str:

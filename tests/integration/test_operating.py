@@ -31,18 +31,6 @@ async def test_pods_that_no_node_takes_are_explained(env: Operated) -> None:
     assert "no nodes available" in await env.message("Ready")
 
 
-async def test_mode_plan_writes_nothing_and_plans_what_apply_then_does(env: Operated) -> None:
-    env.apply(mode="Plan")
-    await env.run()
-    planned = {a["target"] for a in (await env.status())["plan"]["actions"]}
-    assert env.kubectl("get", "ns", env.namespace, "--ignore-not-found") == ""
-    assert await env.told("Ready") == ("Unknown", "PlanOnly")
-    env.apply(mode="Apply")
-    await env.run()
-    assert {e["id"] for e in (await env.status())["inventory"]} == planned
-    assert "plan" not in await env.status()
-
-
 def _docker_config(password: str) -> str:
     auth = base64.b64encode(f"robot:{password}".encode()).decode()
     return json.dumps({"auths": {"registry.example": {"username": "robot", "password": password, "auth": auth}}})

@@ -1,7 +1,7 @@
 """Puts the service together. Called by `main` to serve it and by the tests to talk to it in process."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,13 +9,24 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from biospark_api import problems
+from biospark_api.agents.operations import agents
 from biospark_api.apidocs import docs_router
+from biospark_api.audit.operations import audit
+from biospark_api.auth.operations import auth, keys
+from biospark_api.calls import Operations
+from biospark_api.contract import REF, SECURITY_SCHEME
+from biospark_api.database.check import SchemaCheck
 from biospark_api.headers import ProtectiveHeaders, protective_headers
 from biospark_api.health import NotReadyProblem, health_router
 from biospark_api.limits import BodyLimit
 from biospark_api.observation import RequestMetrics, RequestObserver, RouteTemplates
+from biospark_api.patients.operations import patients
 from biospark_api.readiness import Phase, Readiness
+from biospark_api.records.operations import records
+from biospark_api.services import running
 from biospark_api.settings import Settings
+from biospark_api.sources import Secrets, secrets_of
+from biospark_api.users.operations import users
 
 TITLE = "BioSpark Health AI API"
 API_VERSION = "1.0.0"
@@ -23,35 +34,52 @@ _DESCRIPTION = (
     "Core API of BioSpark Health AI. Errors are `application/problem+json` (RFC 9457). "
     "Every response carries `X-Request-ID`; send your own to follow a request through the logs."
 )
+DOMAINS: tuple[Operations, ...] = (auth, keys, patients, records, agents, users, audit)
+_TAGS = (
+    ("auth", "Tokens and sessions."),
+    ("patients", "Patients."),
+    ("health records", "What was recorded about a patient."),
+    ("agents", "Agents of the platform."),
+    ("users", "Who may log in, and what they may do."),
+    ("audit", "Who did what."),
+    ("health", "For the probes of the cluster."),
+)
 # Referenced by error responses, which FastAPI does not collect because of their media type.
 _PUBLISHED: tuple[type[BaseModel], ...] = (problems.Problem, NotReadyProblem)
 
 
 class Api(FastAPI):
-    """FastAPI whose OpenAPI document also holds the schemas of the problems."""
+    """FastAPI whose OpenAPI document also holds what our operations refer to: problems, bodies, the token."""
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         document = super().openapi()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(_published_schemas())
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {}).update(_published_schemas())
+        components["securitySchemes"] = {
+            SECURITY_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From a login."}
+        }
         return document
 
 
 def _published_schemas() -> dict[str, Any]:
+    bodies = {operation.contract.body for domain in DOMAINS for _, _, operation in domain.declared}
     _, schema = models_json_schema(
-        [(model, "serialization") for model in _PUBLISHED], ref_template="#/components/schemas/{model}"
+        [(model, "serialization") for model in _PUBLISHED] + [(model, "validation") for model in bodies if model],
+        ref_template=REF,
     )
     definitions: dict[str, Any] = schema["$defs"]
     return definitions
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The complete ASGI application.
+def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
+    """The complete ASGI application; `secrets` are those of the settings unless given.
 
-    `app.state.readiness` is the registry of readiness checks, `app.state.metrics` the request metrics. The
+    `app.state.readiness` is the registry of readiness checks, `app.state.metrics` the request metrics,
+    `app.state.services` what the operations work with: None until the start, and without a database. The
     application becomes ready at the end of its lifespan's start.
     """
+    secrets = secrets or secrets_of(settings, {})
     readiness = Readiness()
     metrics = RequestMetrics()
     app = Api(
@@ -59,10 +87,10 @@ def create_app(settings: Settings) -> FastAPI:
         version=API_VERSION,
         description=_DESCRIPTION,
         servers=_servers(settings),
-        openapi_tags=[{"name": "health", "description": "For the probes of the cluster."}],
+        openapi_tags=[{"name": name, "description": text} for name, text in _TAGS],
         responses={"default": problems.documented("Any other error.")},
         generate_unique_id_function=lambda route: route.name,
-        lifespan=_lifespan,
+        lifespan=lambda app: _lifespan(app, settings, secrets),
         docs_url=None,
         redoc_url=None,
         # A redirect would repeat the query string in a header; a wrong path is a 404.
@@ -70,6 +98,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.readiness = readiness
     app.state.metrics = metrics
+    app.state.services = None
+    for domain in DOMAINS:
+        app.include_router(domain.router)
     app.include_router(health_router(readiness))
     app.include_router(docs_router(TITLE))
     problems.install(app)
@@ -79,7 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, readiness: Readiness, metrics: RequestMetrics) -> None:
     # The one that is added last is the outermost.
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(problems.ErrorBoundary)
     app.add_middleware(ProtectiveHeaders, headers=protective_headers(settings))
     app.add_middleware(
@@ -91,11 +122,23 @@ def _add_middleware(app: FastAPI, settings: Settings, readiness: Readiness, metr
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI, settings: Settings, secrets: Secrets) -> AsyncIterator[None]:
     readiness: Readiness = app.state.readiness
-    readiness.serve()
-    yield
-    readiness.drain()
+    async with AsyncExitStack() as stack:
+        if settings.database_host is None:
+            readiness.add("database", _without_database)
+        else:
+            services = await stack.enter_async_context(running(settings, secrets))
+            readiness.add("database", SchemaCheck(services.pool))
+            app.state.services = services
+            app.state.metrics.observe(services)
+        readiness.serve()
+        yield
+        readiness.drain()
+
+
+async def _without_database() -> str:
+    return "Not configured: without BIOSPARK_DATABASE_HOST there are only health and documentation."
 
 
 def _servers(settings: Settings) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
-"""The largest request body that is read. Installed by `app`.
+"""How large a request body may be and how long it may take to arrive. Installed by `app`.
 
 FastAPI's own limit answers outside of all other middleware and as plain text when the body is announced but
 not read; this one answers every case as a problem, with the request id and the security headers.
 """
+
+import asyncio
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers
@@ -12,11 +14,14 @@ from biospark_api.problems import problem, problem_response
 
 
 class BodyLimit:
-    """Refuses bodies of more than `max_bytes` with 413, before reading them if their length is announced."""
+    """Refuses bodies of more than `max_bytes` with 413, before reading them if their length is announced, and
+    bodies that take longer than `seconds` with 408.
+    """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.seconds = seconds
         self.detail = f"A request body may have at most {max_bytes} bytes."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,10 +39,23 @@ class BodyLimit:
 
     def _counting(self, receive: Receive) -> Receive:
         received = 0
+        complete = False
+        deadline: float | None = None
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, complete, deadline
+            if complete:
+                return await receive()  # waits for the end of the connection
+            deadline = deadline or asyncio.get_running_loop().time() + self.seconds
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                # The rest may still come: it must not be taken for the next request.
+                raise HTTPException(
+                    408, f"The body did not arrive within {self.seconds:g} s.", {"Connection": "close"}
+                ) from None
+            complete = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self.max_bytes:
                 raise HTTPException(413, self.detail)  # the framework's handler turns it into a problem

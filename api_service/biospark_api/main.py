@@ -10,6 +10,7 @@ from biospark_api.app import create_app
 from biospark_api.logs import configure_logging
 from biospark_api.server import ListenError, run
 from biospark_api.settings import InvalidSettingsError, Settings, load_settings, variable
+from biospark_api.sources import secrets_of
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
         _exit(2, error.lines)
     configure_logging(settings.environment, settings.log_level)
     try:
-        run(create_app(settings), settings)
+        run(create_app(settings, secrets_of(settings)), settings)
     except ListenError as error:
         _exit(1, [str(error)])
 

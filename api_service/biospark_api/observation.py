@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biospark_api.correlation import HEADER, accept_or_create, current_request_id
+from biospark_api.services import Services
 
 log = logging.getLogger("biospark_api.requests")
 
@@ -43,6 +44,21 @@ class RequestMetrics:
         self.in_flight = Gauge(
             "biospark_api_requests_in_flight", "Requests that are being answered.", registry=self.registry
         )
+
+    def observe(self, services: Services) -> None:
+        """Also tell what waits inside of the service."""
+        for name, text, value in (
+            (
+                "audit_entries_waiting",
+                "Entries of the audit log that are not written yet.",
+                lambda: services.audit.waiting,
+            ),
+            ("audit_entries_dropped", "Refusals that the full audit log left out.", lambda: services.audit.lost),
+            ("passwords_waiting", "Passwords that wait for their check.", lambda: services.passwords.waiting),
+            ("database_connections", "Open connections.", lambda: services.pool.get_stats()["pool_size"]),
+            ("database_requests_waiting", "Waiting for one.", lambda: services.pool.get_stats()["requests_waiting"]),
+        ):
+            Gauge(f"biospark_api_{name}", text, registry=self.registry).set_function(value)
 
 
 class RouteTemplates:

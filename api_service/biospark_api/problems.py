@@ -45,6 +45,16 @@ class Problem(BaseModel):
     errors: list[Fault] | None = Field(default=None, description="Each fault of a rejected request.")
 
 
+class ProblemError(HTTPException):
+    """A problem, raised from anywhere below an operation."""
+
+    def __init__(
+        self, status: int, detail: str, errors: list[Fault] | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.errors = errors
+
+
 def title_of(status: int) -> str:
     """The name of a status code, the same on every Python version."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
@@ -78,7 +88,8 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=headers)
-    return problem_response(problem(error.status_code, _detail_of(error, headers)), headers)
+    errors = error.errors if isinstance(error, ProblemError) else None
+    return problem_response(problem(error.status_code, _detail_of(error, headers), errors), headers)
 
 
 def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:

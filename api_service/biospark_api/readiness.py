@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 2.0
 """Time limit of one check; below the probe's own, so that the report names the slow check."""
 
-Check = Callable[[], Awaitable[None]]
-"""Returns when all is well; raises `NotReadyError` with the reason, or anything else when unforeseen."""
+Check = Callable[[], Awaitable[str | None]]
+"""Returns a remark or None when all is well; raises `NotReadyError` with the reason, or anything else."""
 
 
 class NotReadyError(Exception):
@@ -37,7 +37,7 @@ class CheckResult(BaseModel):
 
     name: str = Field(description="Name of the check.")
     ready: bool = Field(description="Whether it passed.")
-    detail: str | None = Field(default=None, description="Why it did not pass.")
+    detail: str | None = Field(default=None, description="Why it did not pass, or a remark.")
 
 
 class Readiness:
@@ -70,7 +70,7 @@ class Readiness:
 async def _run(name: str, check: Check) -> CheckResult:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await check()
+            remark = await check()
     except NotReadyError as error:
         return CheckResult(name=name, ready=False, detail=str(error))
     except TimeoutError:
@@ -78,4 +78,4 @@ async def _run(name: str, check: Check) -> CheckResult:
     except Exception:
         log.exception("Readiness check %s failed", name)
         return CheckResult(name=name, ready=False, detail="The check failed; see the service's log.")
-    return CheckResult(name=name, ready=True)
+    return CheckResult(name=name, ready=True, detail=remark)

@@ -7,15 +7,31 @@ value, since a value may be a secret that was put into the wrong variable.
 """
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from biospark_api.fields import Email, is_weak
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Secret = Annotated[SecretStr, Field(min_length=1)]
 
 PREFIX = "BIOSPARK_"
 FILE_SUFFIX = "_FILE"
@@ -42,6 +58,19 @@ def _plain_url(url: HttpUrl) -> HttpUrl:
     if url.username or url.password or url.query or url.fragment:
         raise PydanticCustomError("public_url", "Input should be a URL of scheme, host and path only")
     return url
+
+
+def _networks(text: str) -> str:
+    try:
+        networks_of(text)
+    except ValueError:
+        raise PydanticCustomError("networks", "Input should be networks like 10.0.0.0/8, with commas between") from None
+    return text
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """The networks of a list with commas; raises ValueError."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 class Settings(BaseSettings):
@@ -87,6 +116,115 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=1_048_576, ge=1, le=104_857_600, description="Largest accepted request body, in bytes."
     )
+
+    body_seconds: float = Field(
+        default=10.0, gt=0, le=300, description="Seconds within which a request body must have arrived."
+    )
+
+    database_host: str | None = Field(
+        default=None,
+        description="PostgreSQL server. Without it the service runs without its endpoints: health and "
+        "documentation only.",
+    )
+    database_port: int = Field(default=5432, ge=1, le=65535, description="Port of the PostgreSQL server.")
+    database_name: str = Field(default="biospark", min_length=1, description="Name of the database.")
+    database_user: str | None = Field(default=None, description="Login role of the API; read again on change.")
+    database_password: Secret | None = Field(default=None, description="Its password; read again on change.")
+    database_ssl_mode: Literal["disable", "require", "verify-ca", "verify-full"] = Field(
+        default="require", description="How the connection is encrypted and the server is checked, as in libpq."
+    )
+    database_ca_path: str | None = Field(
+        default=None, description="File with the certificates that sign the server's, for the modes that check it."
+    )
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="Most connections of one process.")
+    database_wait_seconds: float = Field(
+        default=2.0, gt=0, le=60, description="Longest wait for a free connection; beyond it the answer is 503."
+    )
+    database_statement_seconds: float = Field(
+        default=5.0, gt=0, le=300, description="Time limit of one statement, enforced by the server."
+    )
+    database_prepared_statements: bool = Field(
+        default=True, description="Off for PgBouncer in transaction mode before its version 1.21."
+    )
+
+    token_key: Secret | None = Field(
+        default=None,
+        description="RSA private key that signs tokens, in PEM, 2048 bits or more; read again on change.",
+    )
+    token_other_keys: Secret | None = Field(
+        default=None,
+        description="Public keys in PEM, one after another, whose tokens are accepted too: the previous key, and "
+        "the next one before it signs. Read again on change.",
+    )
+    token_issuer: str | None = Field(
+        default=None, description="Claim `iss` of tokens; `biospark/<environment>` unless set."
+    )
+    token_audience: str = Field(default="biospark-api", min_length=1, description="Claim `aud` of tokens.")
+    token_lifetime_seconds: int = Field(default=86_400, ge=60, le=604_800, description="How long a token is valid.")
+    refresh_lifetime_seconds: int = Field(
+        default=2_592_000, ge=60, le=31_536_000, description="How long a session can be refreshed."
+    )
+    revocation_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="How long a token that was found valid is believed before the database is asked again: "
+        "a logout or a disabled user takes effect everywhere within this time.",
+    )
+    secrets_poll_seconds: float = Field(
+        default=5.0, gt=0, le=3600, description="How often files of secrets are looked at for a change."
+    )
+
+    bootstrap_admin_email: str | None = Field(
+        default=None, description="Address of the administrator that is made when there is none."
+    )
+    bootstrap_admin_password: Secret | None = Field(
+        default=None, description="Password of that administrator, 12 characters or more. Used once."
+    )
+    password_queue: int = Field(
+        default=16, ge=1, le=1000, description="Most logins that wait for the password check; beyond it 503."
+    )
+    login_failures_per_account: int = Field(
+        default=10, ge=1, le=10_000, description="Wrong passwords of one account within the window; then 429."
+    )
+    login_failures_per_address: int = Field(
+        default=100, ge=1, le=1_000_000, description="Wrong passwords from one address within the window; then 429."
+    )
+    login_window_seconds: int = Field(default=900, ge=1, le=86_400, description="The window of both limits.")
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks of the gateway (CIDR, with commas between). Only what they say about the client's "
+        "address in X-Forwarded-For is believed; without them all clients behind a gateway have one address.",
+    )
+
+    @model_validator(mode="after")
+    def _database_is_complete(self) -> Self:
+        if self.database_host is None:
+            return self
+        for field in ("database_user", "database_password", "token_key"):
+            if getattr(self, field) is None:
+                raise PydanticCustomError(
+                    "incomplete", f"{variable(field)}: must be set together with BIOSPARK_DATABASE_HOST"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _administrator_is_complete(self) -> Self:
+        if (self.bootstrap_admin_email is None) != (self.bootstrap_admin_password is None):
+            raise PydanticCustomError("incomplete", "BIOSPARK_BOOTSTRAP_ADMIN_EMAIL and _PASSWORD must be set together")
+        return self
+
+    @field_validator("database_password", "bootstrap_admin_password")
+    @classmethod
+    def _is_no_default(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and is_weak(secret.get_secret_value()):
+            raise PydanticCustomError("weak", "Input should be 12 to 1024 characters and no well-known password")
+        return secret
+
+    @field_validator("bootstrap_admin_email")
+    @classmethod
+    def _is_address(cls, address: str | None) -> str | None:
+        return None if address is None else TypeAdapter(Email).validate_python(address)
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:

@@ -1,15 +1,16 @@
 """What the tests on a real PostgreSQL share: a server per worker and a migrated database per test."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, pool, text
 
 from biospark_api.db import grant_to_api, migrate
 from tests.api.postgres import Server, running
-
-pytestmark = pytest.mark.integration
+from tests.api.service import Service, running_service
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,22 @@ def empty_database(server: Server) -> Iterator[str]:
     server.create_database(name)
     yield name
     server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def service(server: Server, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that many tests use at once: each makes its own patients and users, and changes nothing else."""
+    server.create_database("shared", template)
+    with running_service(server, "shared", tmp_path_factory.mktemp("service"), log_level="debug") as started:
+        yield started
+
+
+@pytest.fixture
+def start(server: Server, database: str, tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services with settings of their own on the test's own database; gone at the end."""
+    with ExitStack() as stack:
+
+        def started(**settings: object) -> Service:
+            return stack.enter_context(running_service(server, database, tmp_path, **settings))
+
+        yield started

@@ -1,14 +1,17 @@
 """The OpenAPI document, the page that shows it, and the headers around both."""
 
+import json
 import re
 
 import httpx
 import pytest
 from openapi_spec_validator import validate
 
-from biospark_api.app import create_app
+from biospark_api.app import DOMAINS, create_app
 from biospark_api.settings import Settings
 from tests.unit.api_service.in_process import in_process
+
+LOGIN, REFRESH = "/api/v1/auth/login", "/api/v1/auth/refresh"
 
 
 async def test_openapi_document_is_valid_and_ours(client: httpx.AsyncClient) -> None:
@@ -19,15 +22,42 @@ async def test_openapi_document_is_valid_and_ours(client: httpx.AsyncClient) -> 
 
 async def test_every_operation_is_described_and_has_a_problem_response(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
-    operations = {path: methods["get"] for path, methods in document["paths"].items()}
-    assert operations.keys() == {"/healthz", "/readyz"}
-    for path, operation in operations.items():
-        assert operation["summary"], path
-        assert operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    operations = {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert len(operations) > 20
+    for name, operation in operations.items():
+        assert operation["summary"], name
+        assert operation["description"], name
+        (success,) = [status for status in operation["responses"] if status.startswith("2")]
+        assert ("content" in operation["responses"][success]) is (success != "204"), name
         error = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]
         assert error == {"$ref": "#/components/schemas/Problem"}
-    assert "503" in operations["/readyz"]["responses"]
+    assert "503" in operations["get", "/readyz"]["responses"]
     assert "requestId" in document["components"]["schemas"]["Problem"]["properties"]
+
+
+async def test_every_operation_that_needs_a_token_says_so(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    declared = {
+        (method.lower(), path): operation.permission is not None
+        for domain in DOMAINS
+        for method, path, operation in domain.declared
+    }
+    for (method, path), needs_token in declared.items():
+        operation = document["paths"][path][method]
+        assert ("security" in operation) is needs_token, path
+        assert ("401" in operation["responses"]) is (needs_token or path in {LOGIN, REFRESH}), path
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+async def test_examples_of_bodies_are_valid() -> None:
+    bodies = {operation.contract.body for domain in DOMAINS for _, _, operation in domain.declared}
+    for body in filter(None, bodies):
+        for example in body.model_json_schema()["examples"]:
+            body.model_validate_json(json.dumps(example))
 
 
 async def test_openapi_document_names_the_public_url() -> None:

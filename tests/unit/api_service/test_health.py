@@ -10,6 +10,12 @@ from biospark_api import readiness as readiness_module
 from biospark_api.readiness import NotReadyError, Readiness
 from tests.unit.api_service.in_process import in_process
 
+WITHOUT_DATABASE = {
+    "name": "database",
+    "ready": True,
+    "detail": "Not configured: without BIOSPARK_DATABASE_HOST there are only health and documentation.",
+}
+
 
 async def _passes() -> None:
     return None
@@ -35,31 +41,42 @@ async def test_process_is_alive_before_it_is_ready(app: FastAPI) -> None:
     assert refused.json()["detail"] == "The service is starting."
 
 
-async def test_started_service_without_checks_is_ready(client: httpx.AsyncClient) -> None:
+async def test_started_service_without_a_database_is_ready_and_says_what_is_missing(client: httpx.AsyncClient) -> None:
     answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "checks": []})
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "checks": [WITHOUT_DATABASE]}
+
+
+async def test_operation_without_a_database_says_what_is_missing(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/patients")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["detail"] == "This service has no database; set BIOSPARK_DATABASE_HOST."
 
 
 async def test_passing_checks_are_listed(app: FastAPI, client: httpx.AsyncClient) -> None:
-    app.state.readiness.add("database", _passes)
-    assert (await client.get("/readyz")).json()["checks"] == [{"name": "database", "ready": True}]
+    app.state.readiness.add("queue", _passes)
+    assert (await client.get("/readyz")).json()["checks"] == [
+        WITHOUT_DATABASE,
+        {"name": "queue", "ready": True},
+    ]
 
 
 async def test_failing_check_is_named_with_its_reason(app: FastAPI, client: httpx.AsyncClient) -> None:
-    app.state.readiness.add("database", _passes)
+    app.state.readiness.add("queue", _passes)
     app.state.readiness.add("schema", _lacks_schema)
     answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"] == "Not ready: schema."
     assert answer.json()["checks"] == [
-        {"name": "database", "ready": True},
+        WITHOUT_DATABASE,
+        {"name": "queue", "ready": True},
         {"name": "schema", "ready": False, "detail": "The schema is at revision 3, this release needs 4."},
     ]
 
 
 async def test_unforeseen_fault_of_a_check_stays_inside(app: FastAPI, client: httpx.AsyncClient) -> None:
-    app.state.readiness.add("database", _breaks)
+    app.state.readiness.add("queue", _breaks)
     answer = await client.get("/readyz")
     assert answer.status_code == 503
     assert "hunter2" not in answer.text
@@ -69,9 +86,9 @@ async def test_hanging_check_does_not_hang_the_probe(
     app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness_module, "CHECK_SECONDS", 0.01)
-    app.state.readiness.add("database", _hangs)
+    app.state.readiness.add("queue", _hangs)
     answer = await client.get("/readyz")
-    assert answer.json()["checks"][0]["detail"] == "No answer within 0.01 s."
+    assert answer.json()["checks"][1]["detail"] == "No answer within 0.01 s."
 
 
 async def test_draining_service_refuses_and_closes_connections(app: FastAPI, client: httpx.AsyncClient) -> None:

@@ -18,7 +18,7 @@ Records = Callable[[], list[dict[str, Any]]]
 @pytest.fixture
 def app(app: FastAPI) -> FastAPI:
     """The application with a route of two prefixes and one that fails while it holds data."""
-    inner, outer = APIRouter(prefix="/patients"), APIRouter(prefix="/v1")
+    inner, outer = APIRouter(prefix="/patients"), APIRouter(prefix="/v0")
 
     @inner.post("/{patient_id}")
     async def update(patient_id: str, request: Request) -> int:
@@ -39,10 +39,10 @@ def app(app: FastAPI) -> FastAPI:
 
 async def test_request_is_logged_by_template_without_its_data(client: httpx.AsyncClient, records: Records) -> None:
     headers = {"X-Request-ID": "abc-1", "Authorization": f"Bearer {SECRET}"}
-    url = f"/api/v1/patients/{SECRET}?name={SECRET}"
+    url = f"/api/v0/patients/{SECRET}?name={SECRET}"
     assert (await client.post(url, content=SECRET, headers=headers)).status_code == 200
     request = next(record for record in records() if record["message"] == "request")
-    expected = {"method": "POST", "route": "/api/v1/patients/{patient_id}", "status": 200}
+    expected = {"method": "POST", "route": "/api/v0/patients/{patient_id}", "status": 200}
     assert expected.items() <= request.items()
     assert {"request_id": "abc-1", "environment": "dev", "level": "INFO"}.items() <= request.items()
     assert request["duration_ms"] > 0
@@ -50,13 +50,13 @@ async def test_request_is_logged_by_template_without_its_data(client: httpx.Asyn
 
 
 async def test_records_of_other_loggers_carry_the_request_id(client: httpx.AsyncClient, records: Records) -> None:
-    response = await client.post("/api/v1/patients/1")
+    response = await client.post("/api/v0/patients/1")
     inside = next(record for record in records() if record["message"] == "inside")
     assert inside["request_id"] == response.headers["x-request-id"]
 
 
 async def test_failure_is_logged_with_types_and_places_but_no_text(client: httpx.AsyncClient, records: Records) -> None:
-    await client.get(f"/api/v1/patients/{SECRET}?q={SECRET}")
+    await client.get(f"/api/v0/patients/{SECRET}?q={SECRET}")
     failure = next(record for record in records() if record["message"] == "A request failed")
     assert failure["level"] == "ERROR"
     assert "builtins.RuntimeError" in failure["exception"]
@@ -100,11 +100,11 @@ async def test_each_request_without_id_gets_its_own(client: httpx.AsyncClient) -
 
 async def test_metrics_count_by_template_and_status(app: FastAPI, client: httpx.AsyncClient) -> None:
     for number in range(3):
-        await client.post(f"/api/v1/patients/{number}")
+        await client.post(f"/api/v0/patients/{number}")
         await client.get(f"/{SECRET}{number}")
-    await client.get("/api/v1/patients/1")
-    assert _count(app, "POST", "/api/v1/patients/{patient_id}", "200") == 3
-    assert _count(app, "GET", "/api/v1/patients/{patient_id}", "500") == 1
+    await client.get("/api/v0/patients/1")
+    assert _count(app, "POST", "/api/v0/patients/{patient_id}", "200") == 3
+    assert _count(app, "GET", "/api/v0/patients/{patient_id}", "500") == 1
     assert _count(app, "GET", "unmatched", "404") == 3
     assert SECRET not in generate_latest(app.state.metrics.registry).decode()
 

@@ -57,7 +57,7 @@ def app(app: FastAPI) -> FastAPI:
     async def gone() -> None:
         raise HTTPException(410, "This patient was deleted.", {"X-Deleted": "yes"})
 
-    app.include_router(router, prefix="/api/v1")
+    app.include_router(router, prefix="/api/v0")
     return app
 
 
@@ -83,19 +83,19 @@ async def test_wrong_slash_is_not_redirected_with_the_query(client: httpx.AsyncC
 
 
 async def test_wrong_method_names_the_allowed_one(client: httpx.AsyncClient) -> None:
-    response = await client.delete("/api/v1/gone")
+    response = await client.delete("/api/v0/gone")
     assert _problem(response, 405, "Method Not Allowed")["detail"] == "This path allows GET."
     assert response.headers["allow"] == "GET"
 
 
 async def test_raised_error_keeps_detail_and_headers(client: httpx.AsyncClient) -> None:
-    response = await client.get("/api/v1/gone")
+    response = await client.get("/api/v0/gone")
     assert _problem(response, 410, "Gone")["detail"] == "This patient was deleted."
     assert response.headers["x-deleted"] == "yes"
 
 
 async def test_unhandled_exception_shows_nothing_of_itself(client: httpx.AsyncClient) -> None:
-    response = await client.get("/api/v1/broken")
+    response = await client.get("/api/v0/broken")
     _problem(response, 500, "Internal Server Error")
     assert SECRET not in response.text
     assert response.headers["x-content-type-options"] == "nosniff"
@@ -104,7 +104,7 @@ async def test_unhandled_exception_shows_nothing_of_itself(client: httpx.AsyncCl
 async def test_every_fault_of_a_body_has_a_pointer(client: httpx.AsyncClient) -> None:
     contacts = [{"kind": "home", "email": "a@b"}, {"kind": SECRET, "email": SECRET}]
     body = {"id": SECRET, "born": 1066, "contacts": contacts, "name": SECRET}
-    response = await client.post("/api/v1/patients", json=body)
+    response = await client.post("/api/v0/patients", json=body)
     assert _problem(response, 422, "Unprocessable Content")["errors"] == [
         {"pointer": "#/id", "detail": "Input should be a valid UUID"},
         {"pointer": "#/born", "detail": "Input should be greater than or equal to 1900"},
@@ -117,13 +117,13 @@ async def test_every_fault_of_a_body_has_a_pointer(client: httpx.AsyncClient) ->
 
 async def test_body_that_is_no_json_is_one_fault_of_the_whole(client: httpx.AsyncClient) -> None:
     headers = {"Content-Type": "application/json"}
-    response = await client.post("/api/v1/patients", content=f'{{"a": {SECRET}', headers=headers)
+    response = await client.post("/api/v0/patients", content=f'{{"a": {SECRET}', headers=headers)
     errors = _problem(response, 422, "Unprocessable Content")["errors"]
     assert errors == [{"pointer": "#", "detail": "The body should be valid JSON"}]
 
 
 async def test_fault_of_a_parameter_names_it_and_its_place(client: httpx.AsyncClient) -> None:
-    response = await client.get(f"/api/v1/patients?limit={SECRET}")
+    response = await client.get(f"/api/v0/patients?limit={SECRET}")
     assert _problem(response, 422, "Unprocessable Content")["errors"] == [
         {
             "parameter": "limit",
@@ -133,14 +133,14 @@ async def test_fault_of_a_parameter_names_it_and_its_place(client: httpx.AsyncCl
     ]
 
 
-@pytest.mark.parametrize("path", ["/api/v1/raw", "/api/v1/json", "/healthz", "/nowhere"])
+@pytest.mark.parametrize("path", ["/api/v0/raw", "/api/v0/json", "/healthz", "/nowhere"])
 async def test_announced_body_over_the_limit_is_refused(client: httpx.AsyncClient, path: str) -> None:
     response = await client.post(path, content=b"x" * 1001)
     body = _problem(response, 413, "Content Too Large")
     assert body["detail"] == "A request body may have at most 1000 bytes."
 
 
-@pytest.mark.parametrize("path", ["/api/v1/raw", "/api/v1/json"])
+@pytest.mark.parametrize("path", ["/api/v0/raw", "/api/v0/json"])
 async def test_streamed_body_over_the_limit_is_refused(client: httpx.AsyncClient, path: str) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(3):
@@ -151,4 +151,4 @@ async def test_streamed_body_over_the_limit_is_refused(client: httpx.AsyncClient
 
 
 async def test_body_at_the_limit_is_read(client: httpx.AsyncClient) -> None:
-    assert (await client.post("/api/v1/raw", content=b"x" * 1000)).json() == 1000
+    assert (await client.post("/api/v0/raw", content=b"x" * 1000)).json() == 1000

@@ -1,0 +1,1 @@
+"""Agents of the platform: list, get, change status and configuration."""

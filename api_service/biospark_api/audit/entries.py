@@ -1,0 +1,43 @@
+"""What an entry of the audit log is, and how one is written together with a change.
+
+Entries of changes are part of the statement that changes: both happen or neither does. All others go through
+`log`. An entry names ids only; names, addresses and health data are in the tables that it refers to.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+COLUMNS = ("actor", "actor_role", "action", "target", "outcome", "status", "request_id")
+
+_ENTRY = """
+INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id)
+SELECT %(audit_actor)s::uuid, %(audit_actor_role)s, %(audit_action)s, coalesce(%(audit_target)s::uuid, changed.id),
+       %(audit_outcome)s, %(audit_status)s::integer, %(audit_request_id)s
+FROM changed
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log. `target` is left out where the statement knows it."""
+
+    action: str
+    outcome: str
+    status: int
+    actor: str | None = None
+    actor_role: str | None = None
+    target: str | None = None
+    request_id: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What `audited` statements are executed with, besides their own parameters."""
+        return {f"audit_{column}": getattr(self, column) for column in COLUMNS}
+
+    def row(self) -> tuple[Any, ...]:
+        """The values in the order of `COLUMNS`."""
+        return tuple(getattr(self, column) for column in COLUMNS)
+
+
+def audited(statement: str) -> str:
+    """A changing statement that returns `id`, and its audit entry, as one statement."""
+    return f"WITH changed AS ({statement}), entry AS ({_ENTRY}) SELECT * FROM changed"

@@ -1,0 +1,82 @@
+"""The audit log while the service runs: entries of reads and refusals are collected and written in batches.
+
+A read does not wait for its entry. What was collected is written twice a second, when a batch is full, and
+before the service stops. When the database takes no entries the queue fills up, and from then on reads are
+refused: what cannot be audited does not happen.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections import deque
+
+import psycopg
+
+from biospark_api.audit import queries
+from biospark_api.audit.entries import Entry
+from biospark_api.database.pool import Pool
+from biospark_api.problems import ProblemError
+
+log = logging.getLogger(__name__)
+
+_CAPACITY = 10_000
+_BATCH = 500
+_FLUSH_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
+
+
+class AuditLog:
+    """The queue of entries and the task that writes them."""
+
+    def __init__(self, pool: Pool, capacity: int = _CAPACITY) -> None:
+        self.lost = 0
+        self._pool = pool
+        self._capacity = capacity
+        self._queue: deque[Entry] = deque()
+        self._wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that are not written yet."""
+        return len(self._queue)
+
+    def add(self, entry: Entry) -> None:
+        """Collect an entry. Raises the 503 problem when there is no room and the entry is about a success."""
+        if len(self._queue) >= self._capacity:
+            if entry.outcome == "success":
+                raise ProblemError(503, "The audit log takes no entries now.", headers={"Retry-After": "1"})
+            self.lost += 1  # nothing was given away
+            return
+        self._queue.append(entry)
+        if len(self._queue) >= _BATCH:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write batches until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _FLUSH_SECONDS)
+            self._wake.clear()
+            try:
+                await self.flush()
+            except (psycopg.Error, OSError):
+                log.warning("The audit log could not be written; %d entries wait", len(self._queue))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def flush(self) -> None:
+        """Write all that was collected; what fails stays in the queue. Raises psycopg's errors."""
+        while self._queue:
+            batch = list(itertools.islice(self._queue, _BATCH))
+            await queries.add(self._pool, batch)
+            # Only after the commit: whoever is cancelled before it leaves the entries where they are.
+            for _ in batch:
+                self._queue.popleft()
+
+    async def close(self, seconds: float) -> None:
+        """Write the rest within a time limit, or say how much was lost."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.flush()
+        except (psycopg.Error, OSError, TimeoutError):
+            log.exception("%d entries of the audit log were lost", len(self._queue))

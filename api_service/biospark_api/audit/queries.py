@@ -1,0 +1,41 @@
+"""The SQL of the audit log."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg.rows import DictRow
+
+from biospark_api.audit.entries import Entry
+from biospark_api.database.conditions import matching
+from biospark_api.database.pool import Pool
+
+_ADD = """
+INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id)
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::int[], %s::text[])
+"""
+
+_COLUMNS = "id, at, actor, actor_role, action, target, outcome, status, request_id"
+
+_CONDITIONS = {
+    "before": "id < %(before)s",
+    "actor": "actor = %(actor)s",
+    "target": "target = %(target)s",
+    "action": "action = %(action)s",
+    "outcome": "outcome = %(outcome)s",
+    "since": "at >= %(since)s",
+    "until": "at < %(until)s",
+}
+
+
+async def add(pool: Pool, entries: Sequence[Entry]) -> None:
+    """Write a batch, all or nothing."""
+    columns = zip(*(entry.row() for entry in entries), strict=True)
+    async with pool.connection() as connection:
+        await connection.execute(_ADD, [list(column) for column in columns])
+
+
+async def entries(pool: Pool, filters: dict[str, Any], limit: int) -> list[DictRow]:
+    """The newest entries that match."""
+    query = f"SELECT {_COLUMNS} FROM audit_log WHERE {matching(_CONDITIONS, filters)} ORDER BY id DESC LIMIT %(limit)s"
+    async with pool.connection() as connection:
+        return await (await connection.execute(query, {**filters, "limit": limit})).fetchall()

@@ -1,0 +1,162 @@
+"""Log in, stay logged in, log out."""
+
+import hashlib
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import DictRow
+from starlette.responses import Response
+
+from biospark_api.auth import queries, throttle
+from biospark_api.auth.models import Credentials, JsonWebKeySet, Me, PasswordChange, RefreshRequest, Session
+from biospark_api.auth.permissions import PERMISSIONS, Permission, Role
+from biospark_api.auth.tokens import Principal, unauthorized
+from biospark_api.calls import Call, Operations, answer
+from biospark_api.contract import Contract
+from biospark_api.database.pool import transaction
+from biospark_api.settings import networks_of
+
+auth = Operations("/api/v1/auth", "auth")
+keys = Operations("/.well-known", "auth")
+
+_LOGIN = Contract("Log in", answer=Session, body=Credentials, problems=(401, 429))
+_REFRESH = Contract("Get the next token of a session", answer=Session, body=RefreshRequest, problems=(401,))
+_ME = Contract("Tell whose token this is", answer=Me)
+_LOGOUT = Contract("Log out", status=204)
+_PASSWORD = Contract("Change the own password", status=204, body=PasswordChange, problems=(429,))
+_JWKS = Contract("Get the keys that verify tokens", answer=JsonWebKeySet)
+
+
+@auth.add("POST", "/login", "auth.login", None, _LOGIN)
+async def login(call: Call) -> Response:
+    """The answer takes as long, and says the same, for a wrong password and for a user who does not exist."""
+    given = await call.body(Credentials)
+    services = call.services
+    attempt = _attempt(call, given.email)
+    await throttle.refuse_beyond(services.limits, attempt, services.pool)
+    user = await queries.user_by_email(services.pool, given.email)
+    call.target = user["id"] if user else None
+    right = await services.passwords.verify(user["password_hash"] if user else None, given.password)
+    if user is None or not right or not user["active"]:
+        await throttle.count_failure(services.limits, attempt, services.pool)
+        raise _refused()
+    if services.passwords.outdated(user["password_hash"]):
+        better = await services.passwords.hash(given.password)
+        await queries.rehash(services.pool, user["id"], user["password_hash"], better)
+    call.act_as(_principal(user))
+    refresh = _new_refresh_token()
+    async with transaction(services.pool) as connection:
+        seconds = services.settings.refresh_lifetime_seconds
+        session = await queries.open_session(connection, user, _hash(refresh), seconds, call.entry())
+        if session is None:
+            raise _refused()
+        await queries.clear_failures(connection, attempt.account)
+    return _session(call, user, session, refresh)
+
+
+@auth.add("POST", "/refresh", "auth.refresh", None, _REFRESH)
+async def refresh_session(call: Call) -> Response:
+    """A refresh token that comes a second time was stolen, from whoever comes first or last: the session ends."""
+    used = _hash((await call.body(RefreshRequest)).refresh_token)
+    fresh = _new_refresh_token()
+    async with transaction(call.services.pool) as connection:
+        row = await queries.lock_refresh(connection, used)
+        if row is None or row["ended"]:
+            raise unauthorized("The session has ended; log in again.")
+        call.act_as(_principal(row))
+        call.target = row["session_id"]
+        if not row["used"]:
+            await queries.use_refresh(connection, used, _hash(fresh), row["session_id"], call.entry())
+            return _session(call, row, row["session_id"], fresh)
+        # Kept, though the answer is a refusal: the transaction ends without an exception.
+        await queries.end_session(connection, row["session_id"], call.entry(401))
+    call.services.tokens.forget_session(row["session_id"])
+    raise unauthorized("The refresh token was used before, so the session has ended; log in again.")
+
+
+@auth.add("GET", "/me", "auth.me", Permission.OWN_SESSION, _ME)
+async def me(call: Call) -> Response:
+    """Validates the token, too: without a valid one the answer is 401."""
+    who = call.principal
+    return answer(
+        {
+            "id": who.user_id,
+            "email": who.email,
+            "role": who.role.value,
+            "permissions": sorted(permission.value for permission in PERMISSIONS[who.role]),
+            "expires_at": datetime.fromtimestamp(who.expires, UTC).isoformat().replace("+00:00", "Z"),
+        }
+    )
+
+
+@auth.add("POST", "/logout", "auth.logout", Permission.OWN_SESSION, _LOGOUT)
+async def logout(call: Call) -> Response:
+    """Ends the session: the token, those before it and the refresh token are refused from now on."""
+    who = call.principal
+    call.target = who.session_id
+    async with transaction(call.services.pool) as connection:
+        await queries.revoke_token(connection, who.jti, who.expires)
+        await queries.end_session(connection, who.session_id, call.entry(204))
+    call.services.tokens.forget_session(who.session_id)
+    return Response(status_code=204)
+
+
+@auth.add("POST", "/password", "auth.change_password", Permission.OWN_SESSION, _PASSWORD)
+async def change_password(call: Call) -> Response:
+    """Ends all sessions of the user, this one as well: log in again with the new password."""
+    given = await call.body(PasswordChange)
+    services, who = call.services, call.principal
+    call.target = who.user_id
+    attempt = _attempt(call, who.email)
+    await throttle.refuse_beyond(services.limits, attempt, services.pool)
+    user = await queries.user_by_id(services.pool, who.user_id)
+    if not await services.passwords.verify(user["password_hash"] if user else None, given.current):
+        await throttle.count_failure(services.limits, attempt, services.pool)
+        raise _refused()
+    stored = await services.passwords.hash(given.password)
+    async with services.pool.connection() as connection:
+        await queries.set_password(connection, who.user_id, stored, call.entry(204))
+    services.tokens.forget_user(who.user_id)
+    return Response(status_code=204)
+
+
+@keys.add("GET", "/jwks.json", "auth.jwks", None, _JWKS)
+async def jwks(call: Call) -> Response:
+    """For gateways and other services (RFC 7517)."""
+    # Public, the same for all, and about nobody: not worth a line of the audit log.
+    call.audited = True
+    return answer(call.services.tokens.ring.jwks(), headers={"Cache-Control": "public, max-age=60"})
+
+
+def _refused() -> Any:
+    return unauthorized("The e-mail address or the password is wrong.", None)
+
+
+def _attempt(call: Call, email: str) -> throttle.Attempt:
+    trusted = networks_of(call.services.settings.trusted_proxies)
+    return throttle.attempt_of(email, throttle.client_address(call.request, trusted))
+
+
+def _principal(user: DictRow) -> Principal:
+    return Principal(user["id"], user["email"], Role(user["role"]), "", "", user["token_generation"], 0)
+
+
+def _session(call: Call, user: DictRow, session: str, refresh: str) -> Response:
+    tokens = call.services.tokens
+    return answer(
+        {
+            "token": tokens.issue(user, session),
+            "token_type": "Bearer",
+            "expires_in": tokens.lifetime,
+            "refresh_token": refresh,
+        }
+    )
+
+
+def _new_refresh_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _hash(refresh_token: str) -> bytes:
+    return hashlib.sha256(refresh_token.encode()).digest()

@@ -1,0 +1,92 @@
+"""The pool of connections: dynamic credentials, time limits, nothing waits without bound.
+
+Connections are in autocommit: a read is one statement and needs no transaction. What writes more than one
+statement opens a transaction itself.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from biospark_api.database import types
+from biospark_api.settings import Settings
+from biospark_api.sources import Secrets
+
+Connection = AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Connection]
+
+# Give up soon: a later request begins anew at once, while an attempt that goes on waits longer and longer.
+_RECONNECT_SECONDS = 3.0
+
+
+def create_pool(settings: Settings, secrets: Secrets) -> Pool:
+    """A pool that is not open yet. Raises RuntimeError with psycopg's pure Python implementation (ten times slower)."""
+    if psycopg.pq.__impl__ == "python":
+        raise RuntimeError("psycopg has no compiled implementation here; install psycopg[binary]")
+    # They log each use of a connection, at info.
+    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
+
+    async def arguments() -> dict[str, Any]:
+        # Read for each connection: a Secret may have been exchanged since the last look at it.
+        return _fixed_arguments(settings) | {
+            "user": await secrets.database_user.read(),
+            "password": await secrets.database_password.read(),
+        }
+
+    return AsyncConnectionPool(
+        kwargs=arguments,
+        connection_class=AsyncConnection[DictRow],
+        configure=_configure,
+        min_size=min(2, settings.database_pool_size),
+        max_size=settings.database_pool_size,
+        open=False,
+        timeout=settings.database_wait_seconds,
+        max_waiting=settings.database_pool_size * 20,
+        max_lifetime=1800,
+        reconnect_timeout=_RECONNECT_SECONDS,
+        name="api",
+    )
+
+
+def _fixed_arguments(settings: Settings) -> dict[str, Any]:
+    statement_ms = int(settings.database_statement_seconds * 1000)
+    limits = {
+        "TimeZone": "UTC",
+        "statement_timeout": statement_ms,
+        "lock_timeout": statement_ms // 2,
+        "idle_in_transaction_session_timeout": statement_ms * 2,
+    }
+    return {
+        "host": settings.database_host,
+        "port": settings.database_port,
+        "dbname": settings.database_name,
+        "sslmode": settings.database_ssl_mode,
+        **({"sslrootcert": settings.database_ca_path} if settings.database_ca_path else {}),
+        "application_name": f"biospark-api/{settings.environment}",
+        "connect_timeout": 3,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 10_000,
+        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        "autocommit": True,
+        "row_factory": dict_row,
+        "prepare_threshold": 1 if settings.database_prepared_statements else None,
+    }
+
+
+async def _configure(connection: Connection) -> None:
+    types.register(connection)
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection with a transaction open; committed at the end, rolled back on an exception."""
+    async with pool.connection() as connection, connection.transaction():
+        yield connection

@@ -1,0 +1,122 @@
+"""The types of fields that clients send, each with all of its limits. Used by the models of every domain.
+
+What PostgreSQL would refuse is refused here, with a message that helps: NUL characters, dates and numbers out of
+range, text that is too long.
+"""
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+MAX_DEPTH = 32
+"""Deepest nesting of JSON that is stored."""
+PASSWORD_LENGTH = (12, 1024)
+"""Shortest and longest password."""
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})+$"
+# No control characters: NUL cannot be stored, and the others only serve to confuse who reads a name.
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_EARLIEST = date(1900, 1, 1)
+_WELL_KNOWN = re.compile(
+    r"(change[-_ ]?me|password|passw0rd|secret|default|example|biospark|postgres|admin|qwerty|letmein|welcome|root|user"
+    r"|test|[0-9]|[^A-Za-z0-9])*",
+    re.IGNORECASE,
+)
+
+
+class Input(BaseModel):
+    """A request body. Unknown fields are refused: a misspelt one would be lost silently."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Filter(BaseModel):
+    """The query string of an operation."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+def absent(description: str | None = None) -> Any:
+    """A field without a default: one that is not sent is not changed, and null is a value."""
+    return Field(default_factory=lambda: None, description=description)
+
+
+def is_weak(password: str) -> bool:
+    """Whether it is too short, too long, or made of well-known words and digits only."""
+    shortest, longest = PASSWORD_LENGTH
+    return not shortest <= len(password) <= longest or _WELL_KNOWN.fullmatch(password) is not None
+
+
+def _strong(password: str) -> str:
+    if is_weak(password):
+        raise PydanticCustomError("weak", "Input should not be made of well-known words and digits")
+    return password
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "Input should not be blank")
+    return text
+
+
+def _lived(day: date) -> date:
+    # The day has begun somewhere on Earth up to 14 hours before it does in UTC.
+    if not _EARLIEST <= day <= (datetime.now(UTC) + timedelta(hours=14)).date():
+        raise PydanticCustomError("range", "Input should be a date from 1900-01-01 to today")
+    return day
+
+
+def _happened(moment: datetime) -> datetime:
+    if moment.year < _EARLIEST.year:
+        raise PydanticCustomError("range", "Input should not be before 1900")
+    if moment.year > 9998 or moment > datetime.now(UTC) + timedelta(days=1):  # a day, for clocks that are wrong
+        raise PydanticCustomError("range", "Input should not be in the future")
+    return moment.astimezone(UTC)
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    if not _EARLIEST.year <= moment.year <= 9998:
+        raise PydanticCustomError("range", "Input should be between the years 1900 and 9998")
+    return moment.astimezone(UTC)
+
+
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    _check(value, 1)
+    return value
+
+
+def _check(value: object, depth: int) -> None:
+    match value:
+        case str():
+            if "\x00" in value:
+                raise PydanticCustomError("nul", "Input should not contain NUL characters")
+        case float():
+            if not math.isfinite(value):
+                raise PydanticCustomError("finite", "Input should contain finite numbers only")
+        case dict() | list():
+            if depth > MAX_DEPTH:
+                raise PydanticCustomError("depth", f"Input should be nested at most {MAX_DEPTH} levels deep")
+            if isinstance(value, dict):
+                for key in value:
+                    _check(key, depth)
+            for item in value.values() if isinstance(value, dict) else value:
+                _check(item, depth + 1)
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE), AfterValidator(_not_blank)]
+Email = Annotated[str, Field(max_length=254, pattern=_ADDRESS), AfterValidator(str.lower)]
+"""An e-mail address; kept in lower case, so that one address is one patient or user."""
+Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ().\-]{1,18}$", max_length=20)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=50)]
+BirthDate = Annotated[date, AfterValidator(_lived)]
+PastMoment = Annotated[AwareDatetime, AfterValidator(_happened)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+NewPassword = Annotated[
+    str, Field(min_length=PASSWORD_LENGTH[0], max_length=PASSWORD_LENGTH[1]), AfterValidator(_strong)
+]

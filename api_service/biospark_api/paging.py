@@ -1,0 +1,91 @@
+"""Pages of a list: limit and offset, a cursor for deep pages, links to the next one, and counts.
+
+An offset makes the server walk over all that it skips; a cursor names the last row seen and finds the next by
+index, as fast on the last page as on the first. Links are relative, so that they work behind any path prefix.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from biospark_api.fields import Filter
+
+MAX_LIMIT = 200
+MAX_OFFSET = 1_000_000
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def encode_cursor(*position: str) -> str:
+    """An opaque text for the position after a row."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> tuple[str, str]:
+    """The moment and id of a row; raises ValueError for what `encode_cursor` did not make."""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        moment, row = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        ours = _MOMENT.fullmatch(moment) and _UUID.fullmatch(row)
+    except (binascii.Error, UnicodeDecodeError, ValueError, TypeError, RecursionError):
+        ours = None
+    if not ours:
+        raise ValueError("not a cursor")
+    return moment, row
+
+
+def _ours(cursor: str) -> str:
+    try:
+        decode_cursor(cursor)
+    except ValueError:
+        raise PydanticCustomError("cursor", "Input should be a cursor of a Link header") from None
+    return cursor
+
+
+Cursor = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_ours)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+
+
+class Page(Filter):
+    """Which part of a list."""
+
+    limit: Limit = Field(default=50, description="Most items of the answer.")
+    cursor: Cursor | None = Field(
+        default=None, description="Go on after the page whose `Link` header, `rel=next`, had this cursor."
+    )
+
+    def after(self) -> dict[str, str | None]:
+        """The position to go on after, as parameters of a query."""
+        moment, row = decode_cursor(self.cursor) if self.cursor else (None, None)
+        return {"after_moment": moment, "after_id": row}
+
+
+class OffsetPage(Page):
+    """A page that may also be given by its offset."""
+
+    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = Field(
+        default=0, description="Items to skip. Slow when large; use `cursor` to go deep. Not together with `cursor`."
+    )
+    count: Literal["exact", "estimate"] | None = Field(
+        default=None,
+        description="Also tell how many items there are, in `X-Total-Count`. `exact` reads the whole table, "
+        "`estimate` only its statistics.",
+    )
+
+
+def next_link(page: Page, rows: Sequence[dict[str, Any]], moment: str) -> dict[str, str]:
+    """The Link header of a page; `rows` holds one row more than the page if there is a next one."""
+    if len(rows) <= page.limit:
+        return {}
+    last = rows[page.limit - 1]
+    given = page.model_dump(mode="json", exclude_none=True, exclude={"offset", "count", "cursor"}, by_alias=True)
+    query = urlencode({**given, "cursor": encode_cursor(last[moment], last["id"])})
+    return {"Link": f'<?{query}>; rel="next"'}

@@ -1,0 +1,1 @@
+"""Patients: list, search, get, create, replace, change, delete."""

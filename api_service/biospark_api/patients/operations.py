@@ -1,0 +1,140 @@
+"""The operations on patients."""
+
+from psycopg.rows import DictRow
+from starlette.responses import Response
+
+from biospark_api.auth.permissions import Permission
+from biospark_api.calls import Call, Operations, answer
+from biospark_api.contract import Contract
+from biospark_api.database.pool import Connection
+from biospark_api.idempotency import once
+from biospark_api.paging import OffsetPage, encode_cursor, next_link
+from biospark_api.patients import queries
+from biospark_api.patients.models import NewPatient, Patient, PatientChange, PatientSearch, PatientsFound
+from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.problems import ProblemError
+
+patients = Operations("/api/v1/patients", "patients")
+
+_LIST = Contract(
+    "List patients",
+    answer=list[Patient],
+    query=OffsetPage,
+    gives=("Link", "X-Total-Count"),
+)
+_CREATE = Contract(
+    "Create a patient",
+    answer=Patient,
+    status=201,
+    body=NewPatient,
+    takes=("Idempotency-Key",),
+    gives=("ETag", "Location"),
+    problems=(409,),
+)
+_SEARCH = Contract("Search for patients", answer=PatientsFound, body=PatientSearch)
+_GET = Contract("Get a patient", answer=Patient, takes=("If-None-Match",), gives=("ETag",), problems=(410,))
+_REPLACE = Contract(
+    "Replace a patient", answer=Patient, body=NewPatient, takes=("If-Match",), gives=("ETag",), problems=(409, 410)
+)
+_CHANGE = Contract(
+    "Change a patient",
+    answer=Patient,
+    body=PatientChange,
+    takes=("If-Match",),
+    gives=("ETag",),
+    problems=(409, 410),
+    media_types=("application/merge-patch+json", "application/json"),
+)
+_DELETE = Contract("Delete a patient", status=204, takes=("If-Match",), problems=(410,))
+
+
+@patients.add("GET", "", "patients.list", Permission.READ_PATIENTS, _LIST)
+async def list_patients(call: Call) -> Response:
+    """The newest first. Deep pages are fast by the cursor of the `Link` header, and slow by `offset`."""
+    page = call.query(OffsetPage)
+    if page.cursor and page.offset:
+        raise ProblemError(422, "Give either offset or cursor.")
+    pool = call.services.pool
+    rows = await queries.page(pool, {"limit": page.limit + 1, "offset": page.offset, **page.after()})
+    headers = next_link(page, rows, "created_at")
+    if page.count:
+        headers["X-Total-Count"] = str(await queries.count(pool, exact=page.count == "exact"))
+    return answer(rows[: page.limit], headers=headers)
+
+
+@patients.add("POST", "", "patients.create", Permission.WRITE_PATIENTS, _CREATE)
+async def create_patient(call: Call) -> Response:
+    """Send an `Idempotency-Key` to be able to send the request again when its answer was lost."""
+    patient = await call.body(NewPatient)
+
+    async def create(connection: Connection) -> Response:
+        row = await queries.create(connection, patient.model_dump(), call.entry(201))
+        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+
+    return await once(call, create)
+
+
+@patients.add("POST", "/_search", "patients.search", Permission.READ_PATIENTS, _SEARCH)
+async def search_patients(call: Call) -> Response:
+    """By name, date of birth or e-mail address, the newest first."""
+    wanted = await call.body(PatientSearch)
+    filters = wanted.model_dump(exclude={"cursor", "limit"})
+    if wanted.name is not None:
+        escaped = wanted.name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        filters["name"] = f"{escaped}%"
+    after = OffsetPage(cursor=wanted.cursor).after()
+    rows = await queries.search(call.services.pool, {**filters, **after, "limit": wanted.limit + 1})
+    found = rows[: wanted.limit]
+    more = encode_cursor(found[-1]["created_at"], found[-1]["id"]) if len(rows) > wanted.limit else None
+    return answer({"items": found, "next_cursor": more})
+
+
+@patients.add("GET", "/{patient_id}", "patients.get", Permission.READ_PATIENTS, _GET)
+async def get_patient(call: Call) -> Response:
+    """A deleted patient is 410."""
+    call.target = call.id("patient_id")
+    async with call.services.pool.connection() as connection:
+        row = await queries.get(connection, call.target)
+    if row is None or row.pop("deleted"):
+        raise refuse_change(row and {"deleted": True})
+    if unchanged(call.request, row["version"]):
+        return not_modified(row["version"])
+    return _shown(row)
+
+
+@patients.add("PUT", "/{patient_id}", "patients.replace", Permission.WRITE_PATIENTS, _REPLACE)
+async def replace_patient(call: Call) -> Response:
+    """What the body leaves out is removed. Send `If-Match`, so as not to overwrite what you have not seen."""
+    return await _changed(call, await call.body(NewPatient), whole=True)
+
+
+@patients.add("PATCH", "/{patient_id}", "patients.change", Permission.WRITE_PATIENTS, _CHANGE)
+async def change_patient(call: Call) -> Response:
+    """What the body leaves out stays (JSON merge patch)."""
+    return await _changed(call, await call.body(PatientChange), whole=False)
+
+
+@patients.add("DELETE", "/{patient_id}", "patients.delete", Permission.DELETE_PATIENTS, _DELETE)
+async def delete_patient(call: Call) -> Response:
+    """The patient is kept for the record, is found no more, and gives its e-mail address free."""
+    call.target = call.id("patient_id")
+    versions = expected_versions(call.request)
+    async with call.services.pool.connection() as connection:
+        if not await queries.delete(connection, call.target, versions, call.entry(204)):
+            raise refuse_change(await queries.get(connection, call.target))
+    return Response(status_code=204)
+
+
+async def _changed(call: Call, change: NewPatient | PatientChange, *, whole: bool) -> Response:
+    call.target = call.id("patient_id")
+    values = change.model_dump(exclude_unset=not whole)
+    versions = expected_versions(call.request)
+    async with call.services.pool.connection() as connection:
+        row = await queries.change(connection, call.target, values, versions, call.entry())
+        if row is None:
+            raise refuse_change(await queries.get(connection, call.target))
+    return _shown(row)
+
+
+def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})

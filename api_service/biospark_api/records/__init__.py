@@ -1,0 +1,1 @@
+"""Health records of a patient: list, search, get, create."""

@@ -1,0 +1,105 @@
+"""The operations on the health records of a patient."""
+
+from collections.abc import Mapping
+
+from psycopg.rows import DictRow
+from starlette.responses import Response
+
+from biospark_api.auth.permissions import Permission
+from biospark_api.calls import Call, Operations, answer
+from biospark_api.contract import Contract
+from biospark_api.database.pool import Connection
+from biospark_api.idempotency import once
+from biospark_api.paging import Page, encode_cursor, next_link
+from biospark_api.preconditions import etag, not_modified, refuse_change, unchanged
+from biospark_api.problems import ProblemError
+from biospark_api.records import queries
+from biospark_api.records.models import NewRecord, Record, RecordPage, RecordSearch, RecordsFound
+
+records = Operations("/api/v1/patients/{patient_id}/records", "health records")
+
+_LIST = Contract("List health records", answer=list[Record], query=RecordPage, gives=("Link",), problems=(410,))
+_SEARCH = Contract("Search health records", answer=RecordsFound, body=RecordSearch, problems=(410,))
+_CREATE = Contract(
+    "Create a health record",
+    answer=Record,
+    status=201,
+    body=NewRecord,
+    takes=("Idempotency-Key",),
+    gives=("ETag", "Location"),
+    problems=(410,),
+)
+_GET = Contract("Get a health record", answer=Record, takes=("If-None-Match",), gives=("ETag",), problems=(410,))
+
+
+@records.add("GET", "", "records.list", Permission.READ_RECORDS, _LIST)
+async def list_records(call: Call) -> Response:
+    """Those recorded last come first."""
+    page = call.query(RecordPage)
+    filters = {"type": page.type, "since": page.since, "until": page.until, **page.after()}
+    rows = await _page(call, filters, page.limit)
+    return answer(rows[: page.limit], headers=next_link(page, rows, "recorded_at"))
+
+
+@records.add("POST", "/_search", "records.search", Permission.READ_RECORDS, _SEARCH)
+async def search_records(call: Call) -> Response:
+    """By what their data contains."""
+    wanted = await call.body(RecordSearch)
+    filters = wanted.model_dump(exclude={"cursor", "limit"}) | Page(cursor=wanted.cursor).after()
+    rows = await _page(call, filters, wanted.limit)
+    found = rows[: wanted.limit]
+    more = encode_cursor(found[-1]["recorded_at"], found[-1]["id"]) if len(rows) > wanted.limit else None
+    return answer({"items": found, "next_cursor": more})
+
+
+@records.add("POST", "", "records.create", Permission.WRITE_RECORDS, _CREATE)
+async def create_record(call: Call) -> Response:
+    """Records are not changed afterwards: a correction is another record."""
+    patient, record = call.id("patient_id"), await call.body(NewRecord)
+
+    async def create(connection: Connection) -> Response:
+        row = await queries.create(connection, patient, record.model_dump(), call.entry(201))
+        if row is None:
+            raise await _no_patient(connection, patient)
+        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+
+    return await once(call, create)
+
+
+@records.add("GET", "/{record_id}", "records.get", Permission.READ_RECORDS, _GET)
+async def get_record(call: Call) -> Response:
+    """A record of another patient is 404."""
+    patient, call.target = call.id("patient_id"), call.id("record_id")
+    async with call.services.pool.connection() as connection:
+        await _require_patient(connection, patient)
+        row = await queries.get(connection, patient, call.target)
+    if row is None:
+        raise refuse_change(None)
+    if unchanged(call.request, row["version"]):
+        return not_modified(row["version"])
+    return _shown(row)
+
+
+async def _page(call: Call, filters: Mapping[str, object], limit: int) -> list[DictRow]:
+    call.target = patient = call.id("patient_id")
+    async with call.services.pool.connection() as connection:
+        await _require_patient(connection, patient)
+        return await queries.page(connection, patient, {**filters, "limit": limit + 1})
+
+
+async def _require_patient(connection: Connection, patient: str) -> None:
+    row = await queries.patient(connection, patient)
+    if row is None or row["deleted"]:
+        raise _refusal(row)
+
+
+async def _no_patient(connection: Connection, patient: str) -> ProblemError:
+    return _refusal(await queries.patient(connection, patient))
+
+
+def _refusal(row: DictRow | None) -> ProblemError:
+    return ProblemError(410, "The patient was deleted.") if row else ProblemError(404, "There is no such patient.")
+
+
+def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})

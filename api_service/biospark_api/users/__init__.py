@@ -1,0 +1,1 @@
+"""Users: administrators create, disable, reset and give roles."""

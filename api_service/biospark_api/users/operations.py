@@ -1,0 +1,111 @@
+"""The operations on users."""
+
+from psycopg.rows import DictRow
+from starlette.responses import Response
+
+from biospark_api.auth import queries as auth_queries
+from biospark_api.auth.permissions import Permission, Role
+from biospark_api.calls import Call, Operations, answer
+from biospark_api.contract import Contract
+from biospark_api.database.pool import Connection, transaction
+from biospark_api.idempotency import once
+from biospark_api.paging import Page, next_link
+from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.problems import ProblemError
+from biospark_api.users import queries
+from biospark_api.users.models import NewUser, PasswordReset, User, UserChange
+
+users = Operations("/api/v1/users", "users")
+
+_LIST = Contract("List users", answer=list[User], query=Page, gives=("Link",))
+_CREATE = Contract(
+    "Create a user",
+    answer=User,
+    status=201,
+    body=NewUser,
+    takes=("Idempotency-Key",),
+    gives=("ETag", "Location"),
+    problems=(409,),
+)
+_GET = Contract("Get a user", answer=User, takes=("If-None-Match",), gives=("ETag",))
+_CHANGE = Contract(
+    "Change a user",
+    answer=User,
+    body=UserChange,
+    takes=("If-Match",),
+    gives=("ETag",),
+    problems=(409,),
+    media_types=("application/merge-patch+json", "application/json"),
+)
+_RESET = Contract("Reset a user's password", status=204, body=PasswordReset)
+
+
+@users.add("GET", "", "users.list", Permission.READ_USERS, _LIST)
+async def list_users(call: Call) -> Response:
+    """The newest first."""
+    page = call.query(Page)
+    rows = await queries.page(call.services.pool, {**page.after(), "limit": page.limit + 1})
+    return answer(rows[: page.limit], headers=next_link(page, rows, "created_at"))
+
+
+@users.add("POST", "", "users.create", Permission.WRITE_USERS, _CREATE)
+async def create_user(call: Call) -> Response:
+    """The user can log in at once."""
+    user = await call.body(NewUser)
+    # Before the transaction: a connection is not kept for the time of a hash.
+    stored = await call.services.passwords.hash(user.password)
+
+    async def create(connection: Connection) -> Response:
+        values = {"email": user.email, "hash": stored, "role": user.role.value}
+        row = await queries.create(connection, values, call.entry(201))
+        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+
+    return await once(call, create)
+
+
+@users.add("GET", "/{user_id}", "users.get", Permission.READ_USERS, _GET)
+async def get_user(call: Call) -> Response:
+    """Without anything about the password."""
+    call.target = call.id("user_id")
+    async with call.services.pool.connection() as connection:
+        row = await queries.get(connection, call.target)
+    if row is None:
+        raise refuse_change(None)
+    if unchanged(call.request, row["version"]):
+        return not_modified(row["version"])
+    return _shown(row)
+
+
+@users.add("PATCH", "/{user_id}", "users.change", Permission.WRITE_USERS, _CHANGE)
+async def change_user(call: Call) -> Response:
+    """Role, and whether the user is active. The last active administrator stays one."""
+    change = await call.body(UserChange)
+    call.target = call.id("user_id")
+    values = change.model_dump(mode="json", exclude_unset=True)
+    keeps = values.get("role", Role.ADMIN.value) == Role.ADMIN.value and values.get("active", True)
+    async with transaction(call.services.pool) as connection:
+        if not keeps and await queries.lock_administrators(connection) == {call.target}:
+            raise ProblemError(409, "This is the last active administrator; make another one first.")
+        versions = expected_versions(call.request)
+        row = await queries.change(connection, call.target, values, versions, call.entry())
+        if row is None:
+            raise refuse_change(await queries.get(connection, call.target))
+    call.services.tokens.forget_user(call.target)
+    return _shown(row)
+
+
+@users.add("POST", "/{user_id}/password", "users.reset_password", Permission.WRITE_USERS, _RESET)
+async def reset_password(call: Call) -> Response:
+    """Ends all sessions of the user."""
+    reset = await call.body(PasswordReset)
+    call.target = call.id("user_id")
+    stored = await call.services.passwords.hash(reset.password)
+    async with call.services.pool.connection() as connection:
+        if not await auth_queries.set_password(connection, call.target, stored, call.entry(204)):
+            raise refuse_change(None)
+    call.services.tokens.forget_user(call.target)
+    return Response(status_code=204)
+
+
+def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})

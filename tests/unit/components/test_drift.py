@@ -277,7 +277,8 @@ def test_any_other_specification_is_found(manifest: Any, other: Any) -> None:
 
 @pytest.mark.parametrize(("wanted", "there"), [(0, False), (False, 0), (1, True), (True, 1)])
 def test_a_truth_value_is_not_a_number(wanted: Any, there: Any) -> None:
-    manifest = {"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "x"}, "spec": {"a": wanted}}
+    metadata = {"name": "x", "labels": {"a": "b"}}
+    manifest = {"apiVersion": "v1", "kind": "Thing", "metadata": metadata, "spec": {"a": wanted}}
     live = stored(manifest)
     live["spec"] = {"a": there}
     assert differences(manifest, live, US) == ["spec.a"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 
+from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.reconcile import Memory, Next, Reconciler
 from biospark_operator.runtime import metrics
@@ -21,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which events that come together are answered by one pass.
 COALESCE = 0.2
-#: Seconds until the next try when a pass could not even read or write the resource.
-UNREACHABLE_RETRY = 5.0
+#: Seconds between tries at most while passes can't even read or write the resource.
+SLOWEST = 60.0
 #: Seconds between looks at an environment that is being deleted: kopf holds back its events meanwhile.
 TEARDOWN_LOOK = 5.0
 
@@ -38,6 +40,8 @@ class Slot:
     due: float | None = None
     #: Monotonic time at which the pass that is running began, None between passes.
     began: float | None = None
+    #: How many passes in a row could not even read or write the resource.
+    failures: int = 0
     #: The Secret in the operator's namespace that the environment copies.
     pull_secret: str | None = None
     #: The generation and reconcile request that were seen last, to tell news from our own status writes.
@@ -61,6 +65,7 @@ class Environments:
         self._reconciler = reconciler
         self._passes = asyncio.Semaphore(passes)
         self._slots: dict[str, dict[str, Slot]] = {}
+        self._rng = random.Random()  # noqa: S311 - jitter
 
     def slot(self, name: str, uid: str) -> Slot:
         """Return the slot of an environment, made when it is first asked for."""
@@ -111,7 +116,9 @@ class Environments:
                 next_ = await self._pass(name, slot, reconcile)
                 if next_.gone:
                     return
-                changed = await self._sleep(slot, next_.after, stopping)
+                woken = await self._sleep(slot, next_.after, stopping)
+                # What a pass was to look at is not looked at yet if it failed altogether.
+                changed = woken or (changed and slot.failures > 0)
         finally:
             stopping.cancel()
             slot.due = None
@@ -129,7 +136,8 @@ class Environments:
             return await self._reconciler.teardown(name, slot.memory)
 
         while not (next_ := await self._pass(name, slot, teardown)).gone:
-            await self._sleep(slot, min(next_.after or TEARDOWN_LOOK, TEARDOWN_LOOK), None)
+            after = next_.after or TEARDOWN_LOOK
+            await self._sleep(slot, after if slot.failures else min(after, TEARDOWN_LOOK), None)
         self.forget(name, uid)
 
     async def _pass(self, name: str, slot: Slot, work: Callable[[], Awaitable[Next]]) -> Next:
@@ -139,22 +147,30 @@ class Environments:
             before = dict(slot.memory.reports)
             try:
                 with metrics.timed_pass():
-                    return await work()
+                    next_ = await work()
             except NotLeaderError:
                 logger.info("not the leader: the pass over %s ends here", name)
                 return Next(None)
             except OutsideError as error:
                 logger.warning("the pass over %s failed: %s", name, error)
                 metrics.PASS_ERRORS.labels("unreachable").inc()
-                return Next(UNREACHABLE_RETRY)
+                return Next(self._after_failure(slot, error.retry_after))
             except Exception:
                 logger.exception("the pass over %s met a defect", name)
                 metrics.PASS_ERRORS.labels("defect").inc()
-                return Next(UNREACHABLE_RETRY)
+                return Next(self._after_failure(slot))
+            else:
+                slot.failures = 0
+                return next_
             finally:
                 slot.began = None
                 metrics.count(before, slot.memory.reports)
                 metrics.count_deletions(slot.memory.deletions)
+
+    def _after_failure(self, slot: Slot, at_least: float | None = None) -> float:
+        """Count a pass that failed altogether, and return the seconds until the next try."""
+        slot.failures += 1
+        return max(min(delay(slot.failures, self._rng), SLOWEST), at_least or 0.0)
 
     async def _sleep(self, slot: Slot, seconds: float | None, stopping: asyncio.Task[object] | None) -> bool:
         """Sleep until woken (True), stopped or `seconds` have passed (False)."""

@@ -54,11 +54,12 @@ async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: 
 async def _again_and_again(once: Callable[[], Awaitable[None]], what: str) -> NoReturn:
     failures, rng = 0, random.Random()  # noqa: S311 - jitter
     while True:
-        began = time.monotonic()
+        began, at_least = time.monotonic(), 0.0
         try:
             await once()
             logger.info("watching %s begins anew", what)
         except OutsideError as error:
             logger.warning("watching %s was interrupted: %s", what, error)
+            at_least = error.retry_after or 0.0
         failures = 1 if time.monotonic() - began > STEADY else failures + 1
-        await asyncio.sleep(min(delay(failures, rng), SLOWEST))
+        await asyncio.sleep(max(min(delay(failures, rng), SLOWEST), at_least))

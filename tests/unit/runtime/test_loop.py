@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -57,7 +58,7 @@ class Passes:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("COALESCE", "UNREACHABLE_RETRY", "TEARDOWN_LOOK"):
+    for name in ("COALESCE", "SLOWEST", "TEARDOWN_LOOK"):
         monkeypatch.setattr(loop, name, 0.01)
 
 
@@ -220,7 +221,36 @@ async def test_a_pass_that_could_not_be_made_is_made_again_unless_others_lead(
     async with kept(environments):
         await passes.until(1)
         await asyncio.sleep(0.05)
-    assert len(passes.begun) == (2 if again else 1)
+    # What the failed pass was to look at, a change, is still to be looked at.
+    assert passes.begun == [("reconcile", "dev", True)] * (2 if again else 1)
+
+
+async def test_passes_that_fail_are_made_again_more_and_more_slowly_or_when_the_api_server_asks_for_it(
+    environments: Environments, passes: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    errors = [UnavailableError("no answer"), RuntimeError("a defect"), UnavailableError("later", retry_after=0.3), None]
+    errors += [UnavailableError("no answer")]
+
+    def delay(failures: int, _: Any) -> float:
+        asked.append(failures)
+        return 0.01
+
+    async def work() -> Next:
+        if error := errors.pop(0) if errors else None:
+            raise error
+        return Next(0.01 if errors else None)
+
+    monkeypatch.setattr(loop, "delay", delay)
+    passes.work["dev"] = work
+    async with kept(environments):
+        await passes.until(3)
+        began = time.monotonic()
+        await passes.until(4)
+        assert time.monotonic() - began >= 0.3
+        await passes.until(6)
+    assert asked == [1, 2, 3, 1]
+    assert [changed for _, _, changed in passes.begun] == [True, True, True, True, False, False]
 
 
 async def test_teardown_is_repeated_until_everything_is_gone(environments: Environments, passes: Passes) -> None:

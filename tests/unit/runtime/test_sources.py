@@ -87,7 +87,12 @@ async def test_children_of_a_kind_are_followed_again_after_every_trouble(failure
     assert failures == [1, 2]
 
 
-async def test_the_next_try_is_never_far(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "seconds"), [(AccessError("no right"), sources.SLOWEST), (UnavailableError("", retry_after=90.0), 90.0)]
+)
+async def test_the_next_try_is_never_far_unless_the_api_server_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, seconds: float
+) -> None:
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -95,5 +100,5 @@ async def test_the_next_try_is_never_far(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(sources, "delay", lambda *_: 300.0)
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    await watched(Client((["a"], AccessError("no right"))))
-    assert waited == [sources.SLOWEST]
+    await watched(Client((["a"], error)))
+    assert waited == [seconds]

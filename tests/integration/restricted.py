@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from dev.cluster import programs
 from dev.deploy import NAMESPACE, RELEASE, Tools
@@ -88,3 +90,22 @@ def pull_secret(name: str, password: str) -> Mapping[str, Any]:
         "metadata": {"name": name, "namespace": NAMESPACE},
         "stringData": {".dockerconfigjson": json.dumps(config)},
     }
+
+
+async def handled(site: Site) -> bool:
+    """Whether a pass has begun since the last `ask_again`."""
+    body = await site.body()
+    request = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUESTED_AT)
+    return bool((body.get("status") or {}).get("lastHandledReconcileAt") == request)
+
+
+def ask_again(site: Site) -> None:
+    """Ask for a pass over an environment."""
+    site.kubectl("annotate", "bse", site.name, "--overwrite", f"{RECONCILE_REQUESTED_AT}={uuid.uuid4().hex}")
+
+
+async def passed(site: Site) -> None:
+    """Wait until a whole pass was made. When one begins it says so: once a second one does, the first is over."""
+    for _ in range(2):
+        ask_again(site)
+        await site.until(lambda: handled(site), "a pass begins")

@@ -7,7 +7,6 @@ operator process makes.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
@@ -23,7 +21,7 @@ from dev.cluster.api import path_of
 from dev.deploy import Tools
 from tests.chaos.faults import Call, Hold
 from tests.integration.all_objects import Place, all_objects
-from tests.integration.restricted import Restricted, apply, pull_secret, restricted
+from tests.integration.restricted import Restricted, apply, ask_again, passed, pull_secret, restricted
 from tests.operator_process import LEASE, Site
 
 pytestmark = [
@@ -145,7 +143,6 @@ async def planned_without_a_trace(run: Restricted, site: Site, wanted: Mapping[s
     """Let mode Plan look at an environment, and return its plan. Fails if anything in the cluster changed."""
     before, since = await at_rest(run.kubeconfig), len(run.proxy.calls)
     site.apply(**wanted, mode="Plan")
-    ask_again(site)
     plan = await planned(site)
     after = versions(run.kubeconfig)
     assert changed(before, after) == []
@@ -155,15 +152,10 @@ async def planned_without_a_trace(run: Restricted, site: Site, wanted: Mapping[s
 
 async def planned(site: Site) -> list[Step]:
     """Wait until there is a plan for what is wanted now, and return it."""
-
-    async def plan() -> Any:
-        body = await site.body()
-        status = body.get("status") or {}
-        found = status.get("plan") or {}
-        current = found.get("generation") == body["metadata"]["generation"]
-        return found if current and await handled(site) else None
-
-    found = await site.until(plan, "there is a plan")
+    await passed(site)
+    body = await site.body()
+    found = body["status"]["plan"]
+    assert found["generation"] == body["metadata"]["generation"]
     assert found.get("omitted", 0) == 0
     return [(action["component"], action["verb"], action["target"]) for action in found.get("actions", ())]
 
@@ -173,8 +165,7 @@ async def applied_as_planned(run: Restricted, site: Site, wanted: Mapping[str, A
     since = len(run.proxy.calls)
     site.apply(**wanted, mode="Apply")
     await site.settled()
-    ask_again(site)
-    await site.until(lambda: handled(site), "another pass was made")
+    await passed(site)
     steps = list(seen(run.proxy.mutating(since), site, plan))
     assert sorted(steps) == sorted(plan)
     components = dict.fromkeys(component for component, _, _ in plan)
@@ -224,17 +215,6 @@ def is_own_record(call: Call, site: Site) -> bool:
 
 def unexpected(calls: Sequence[Call], site: Site) -> list[str]:
     return [str(call) for call in calls if not is_own_record(call, site)]
-
-
-async def handled(site: Site) -> bool:
-    """Whether a pass was made since the last `ask_again`."""
-    body = await site.body()
-    request = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUESTED_AT)
-    return bool((body.get("status") or {}).get("lastHandledReconcileAt") == request)
-
-
-def ask_again(site: Site) -> None:
-    site.kubectl("annotate", "bse", site.name, "--overwrite", f"{RECONCILE_REQUESTED_AT}={uuid.uuid4().hex}")
 
 
 def versions(kubeconfig: str) -> Mapping[Place, str]:

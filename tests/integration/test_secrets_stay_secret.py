@@ -1,0 +1,228 @@
+"""No value of a Secret is anywhere but in that Secret and its copy, in whatever form.
+
+Pull secrets with planted values are given to a real operator process that logs at DEBUG, good ones and all kinds of
+bad ones, and the API server refuses a copy with words that quote the value. Then everything that can be read is
+searched: every object of the cluster, the log, the metrics.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from dev.deploy import NAMESPACE, Tools
+from tests.chaos.faults import Answer, Call
+from tests.integration.all_objects import Place, all_objects
+from tests.integration.restricted import Restricted, apply, ask_again, passed, restricted
+from tests.operator_process import Site
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("rights")]
+
+TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
+#: Bytes that etcd takes at most for one object, nearly.
+HUGE = 900_000
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A value that must not be seen. It has characters that every encoding writes in another way."""
+
+    value: str
+
+    @classmethod
+    def new(cls) -> Planted:
+        return cls(f'planted/{uuid.uuid4().hex}+"ü&%\\ =')
+
+    def disguises(self) -> Iterator[str]:
+        """Yield what the value looks like in a text, as it is or encoded."""
+        in_json = [json.dumps(self.value)[1:-1], json.dumps(self.value, ensure_ascii=False)[1:-1]]
+        yield from (*in_json, quote(self.value), quote(self.value, safe=""), quote_plus(self.value), repr(self.value))
+        for plain in (self.value, *in_json):
+            yield plain
+            for once in base64_anywhere(plain.encode()):
+                yield once
+                # As in the auth field of a docker config, in the data of a Secret.
+                yield from base64_anywhere(once.encode())
+
+    def is_in(self, text: str) -> bool:
+        """Whether the value is in a text."""
+        unescaped = text.replace("\\\\", "\\").replace('\\"', '"')
+        return any(disguise in where for disguise in self.disguises() for where in (text, unescaped))
+
+
+def base64_anywhere(value: bytes) -> Iterator[str]:
+    """Yield the base64 of a value in the midst of others: by where it begins it has one of three forms."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + value).decode()
+        # The first and the last characters are of the neighbours, too.
+        inner = encoded[4 if offset else 0 : -4]
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))
+
+
+def docker_config(planted: Planted, size: int = 0) -> str:
+    auth = base64.b64encode(f"robot:{planted.value}".encode()).decode()
+    registry = {"username": "robot", "password": planted.value, "auth": auth}
+    return json.dumps({"auths": {"registry.example": registry, "other.example": {"auth": "x" * size}}})
+
+
+#: Secrets that can't be used, by what is wrong with them.
+BAD: Mapping[str, Callable[[Planted], tuple[str, Mapping[str, str]]]] = {
+    "a-text": lambda planted: (TYPE, {KEY: json.dumps({"auths": planted.value})}),
+    "no-registry": lambda planted: (TYPE, {KEY: json.dumps({"auths": {}, "note": planted.value})}),
+    "a-list": lambda planted: (TYPE, {KEY: json.dumps({"auths": [planted.value]})}),
+    "no-json": lambda planted: ("Opaque", {KEY: f"{{{planted.value}"}),
+    "another-type": lambda planted: ("Opaque", {KEY: docker_config(planted)}),
+    "another-key": lambda planted: ("Opaque", {"password": planted.value}),
+}
+#: How the API server, or a webhook behind it, refuses a Secret and quotes what is in it.
+REFUSALS: Mapping[int, str] = {
+    400: 'Secret in version "v1" cannot be handled as a Secret: illegal base64 data: {value}',
+    403: 'admission webhook "vault.example" denied the request: weak password {value}',
+    409: "Operation cannot be fulfilled on secrets: {value}",
+    422: 'Secret "biospark-registry" is invalid: data[.dockerconfigjson]: Invalid value: "{value}"',
+    500: 'Internal error occurred: failed calling webhook "vault.example": {value}',
+}
+
+
+@dataclass(frozen=True)
+class Quoting(Answer):
+    """A refusal that quotes a value in its details as well."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        cause = {"reason": "FieldValueInvalid", "message": self.message, "field": "data[.dockerconfigjson]"}
+        return {**super().body, "details": {"name": "biospark-registry", "kind": "secrets", "causes": [cause]}}
+
+
+class World:
+    """The cluster with the operator, and where the planted value may be."""
+
+    def __init__(self, run: Restricted, planted: Planted) -> None:
+        self.run, self.planted, self.hidden = run, planted, set[Place]()
+        self.tools = Tools(Path(run.kubeconfig))
+
+    def give(self, name: str, type_: str, data: Mapping[str, str], **spec: Any) -> Site:
+        """Create a Secret beside the operator, and an environment that refers to it."""
+        metadata = {"name": name, "namespace": NAMESPACE}
+        manifest = {"apiVersion": "v1", "kind": "Secret", "type": type_, "metadata": metadata, "stringData": data}
+        apply(self.tools, [manifest])
+        self.hidden.add(Place("", "secrets", NAMESPACE, name))
+        site = self.run.site()
+        site.apply(registry={"pullSecretRef": {"name": name}}, network={"isolation": "Disabled"}, **spec)
+        return site
+
+    async def copied(self, site: Site) -> None:
+        """Wait until the environment has its copy."""
+        await becomes(site, ("True", "Succeeded"))
+        self.hidden.add(copy_of(site))
+
+    def seen(self, *, also_where_it_may_be: bool = False) -> list[str]:
+        """Return where in the cluster the value is found."""
+        found = []
+        for place, item in all_objects(self.run.kubeconfig).items():
+            known = place in self.hidden and not also_where_it_may_be
+            looked_at = {key: value for key, value in item.items() if not (known and key == "data")}
+            if self.planted.is_in("\n".join(strings(looked_at))):
+                found.append(str(place))
+        return sorted(found)
+
+    def clean_up(self) -> None:
+        for place in self.hidden:
+            if place.namespace == NAMESPACE:
+                self.tools.kubectl("delete", "secret", place.name, "-n", NAMESPACE, "--ignore-not-found")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Yield all keys and texts in an object."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield key
+            yield from strings(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from strings(below)
+    else:
+        yield str(value)
+
+
+def copy_of(site: Site) -> Place:
+    return Place("", "secrets", site.namespace, "biospark-registry")
+
+
+async def becomes(site: Site, wanted: tuple[str, str], seconds: float = 30) -> None:
+    async def so() -> bool:
+        return await site.told("RegistryReady") == wanted
+
+    await site.until(so, f"RegistryReady becomes {wanted}", seconds)
+
+
+async def test_no_value_of_a_pull_secret_is_seen_anywhere_else(own_control_plane: str, tmp_path: Path) -> None:
+    async with restricted(own_control_plane, tmp_path) as run:
+        world = World(run, Planted.new())
+        try:
+            await everything_that_touches_secrets(world)
+            assert world.seen() == []
+            # The search finds what there is to find.
+            assert world.seen(also_where_it_may_be=True) == sorted(map(str, world.hidden))
+            assert not world.planted.is_in(run.operator.log.read_text())
+            assert not world.planted.is_in(run.operator.ask("/metrics")[1])
+        finally:
+            world.clean_up()
+
+
+async def everything_that_touches_secrets(world: World) -> None:
+    planted, good = world.planted, {KEY: docker_config(world.planted)}
+    bad = [world.give(f"pull-{name}", *content(planted)) for name, content in BAD.items()]
+    used, huge = world.give("pull-good", TYPE, good), world.give("pull-huge", TYPE, {KEY: docker_config(planted, HUGE)})
+    plan = world.give("pull-plan", TYPE, good, mode="Plan")
+    refused = world.give("pull-refused", TYPE, good)
+    for site in bad:
+        await becomes(site, ("False", "PullSecretInvalid"))
+    for site in (used, huge, refused):
+        await world.copied(site)
+    await becomes(plan, ("Unknown", "PlanOnly"))
+    assert "biospark-registry" in json.dumps((await plan.body())["status"]["plan"])
+    await somebody_changes_the_copy(used, planted)
+    await the_api_server_refuses(world, refused)
+
+
+async def somebody_changes_the_copy(site: Site, planted: Planted) -> None:
+    """Let the value be drift: what was there before the repair must not be told either."""
+    foreign = base64.b64encode(json.dumps({"auths": {planted.value: {}}}).encode()).decode()
+    patch = json.dumps({"data": {KEY: foreign}})
+    site.kubectl("patch", "secret", "biospark-registry", "-n", site.namespace, "--type=merge", "-p", patch)
+
+    async def repaired() -> bool:
+        copy = await site.get("v1", "Secret", "biospark-registry")
+        return copy is not None and copy["data"][KEY] != foreign
+
+    await site.until(repaired, "the copy is put back")
+
+
+async def the_api_server_refuses(world: World, site: Site) -> None:
+    """Let each write of the copy, and each read of its source, be answered with words that quote the value."""
+    copy = f"/api/v1/namespaces/{site.namespace}/secrets/biospark-registry"
+    source = f"/api/v1/namespaces/{NAMESPACE}/secrets/pull-refused"
+    for method, path, statuses in (("PATCH", copy, REFUSALS), ("GET", source, (403, 500))):
+        for status in statuses:
+            site.kubectl("delete", "secret", "biospark-registry", "-n", site.namespace, "--ignore-not-found")
+
+            def matches(call: Call, method: str = method, path: str = path) -> bool:
+                return (call.method, call.path) == (method, path)
+
+            with world.run.proxy.add(
+                matches, Quoting(status, REFUSALS[status].format(value=world.planted.value))
+            ) as rule:
+                await passed(site)
+                assert rule.hits
+                assert await site.told("RegistryReady") not in (None, ("True", "Succeeded"))
+    ask_again(site)
+    await world.copied(site)

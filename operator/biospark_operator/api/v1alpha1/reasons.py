@@ -159,33 +159,6 @@ class Reason(StrEnum):
         "Move the data to a server or database as the message says.",
     )
 
-    # The database
-    DATABASE_SECRET_INVALID = (
-        "DatabaseSecretInvalid",
-        "A Secret that `spec.database.server` refers to does not exist in the operator's namespace, or lacks a key.",
-        "Create or correct the Secret that the message names.",
-    )
-    DATABASE_LOGIN_REFUSED = (
-        "DatabaseLoginRefused",
-        "The PostgreSQL server does not let the operator in.",
-        "Correct user and password in the Secret, or the server's pg_hba.conf.",
-    )
-    DATABASE_CERTIFICATE_REFUSED = (
-        "DatabaseCertificateRefused",
-        "No secure connection to the PostgreSQL server.",
-        "Check `sslMode`, the server's certificate and the authority in `caSecretRef`.",
-    )
-    DATABASE_CONFLICT = (
-        "DatabaseConflict",
-        "Another environment uses the same database.",
-        "Delete this environment and create it with another `spec.database.name`.",
-    )
-    DATABASE_INCOMPATIBLE = (
-        "DatabaseIncompatible",
-        "The server or the database has a property that is fixed and not what the environment needs.",
-        "Move the data to a server or database as the message says.",
-    )
-
     # Pods
     ROLLING_OUT = ("RollingOut", "New pods are being started.", "Wait.")
     IMAGE_PULL_FAILED = (

@@ -1,7 +1,7 @@
 """Talks to the API server: read, server-side apply, delete, status, Events. Used by components and runtime.
 
-It wraps the dynamic client of the official package, bounds how many requests are under way, and turns every
-failure into the vocabulary of `engine.errors`, so that nothing above knows HTTP.
+It bounds how many requests are under way and turns every failure into the vocabulary of `engine.errors`, so that
+nothing above knows HTTP.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 
 import aiohttp
 from kubernetes.aio import client as kube
-from kubernetes.aio.dynamic import DynamicClient
 
 from biospark_operator.clients.api_errors import FAULTS, ConflictError, MissingError, translated
 from biospark_operator.clients.credentials import configuration
 from biospark_operator.clients.discovery import Discovery
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.sending import Sending, prepared
 
 #: Who we are to server-side apply. The status has a manager of its own, as the API server keeps them apart.
 FIELD_MANAGER, STATUS_MANAGER = "biospark-operator", "biospark-operator-status"
@@ -62,9 +62,8 @@ class Change:
 class KubernetesClient:
     """The API server as the operator sees it. Safe for use by many tasks at once."""
 
-    def __init__(self, dynamic: DynamicClient, concurrency: int = CONCURRENCY) -> None:
-        # Only its way of sending is used: its discovery reads the whole cluster and takes a failure for absence.
-        self._dynamic = dynamic
+    def __init__(self, sending: Sending, concurrency: int = CONCURRENCY) -> None:
+        self._sending = sending
         self._discovery = Discovery(self._resource_list)
         self._slots = asyncio.Semaphore(concurrency)
 
@@ -187,7 +186,7 @@ class KubernetesClient:
                 limit=PAGE,
                 _continue=following,
                 label_selector=labels or None,
-                header_params={"Accept": accept},
+                accept=accept,
             )
             items = [*items, *(page["items"] or ())]
             following = page["metadata"].get("continue")
@@ -199,17 +198,16 @@ class KubernetesClient:
     ) -> AsyncIterator[dict[str, Any]]:
         """Yield the events after `version`, bookmarks included, until the API server closes the stream."""
         try:
-            response = await self._dynamic.request(
+            response = await self._sending.request(
                 "get",
                 path,
-                serialize=False,
-                query_params=[("allowWatchBookmarks", "true")],
+                seconds=aiohttp.ClientTimeout(connect=TIMEOUT, sock_read=SILENCE),
+                accept=accept,
+                allow_watch_bookmarks="true",
                 watch="true",
                 resource_version=version,
                 label_selector=labels or None,
                 timeout_seconds=WATCH_SECONDS,
-                header_params={"Accept": accept},
-                _request_timeout=aiohttp.ClientTimeout(connect=TIMEOUT, sock_read=SILENCE),
             )
             async with response:
                 async for line in _lines(response.content):
@@ -244,9 +242,7 @@ class KubernetesClient:
     ) -> dict[str, Any]:
         async with self._slots:
             try:
-                response = await self._dynamic.request(
-                    method, path, serialize=False, _request_timeout=TIMEOUT, **params
-                )
+                response = await self._sending.request(method, path, seconds=TIMEOUT, **params)
                 answer = json.loads(await response.read())
                 if not isinstance(answer, dict):
                     raise ValueError("the answer is not an object")  # noqa: TRY004 - it is not a defect of ours
@@ -282,5 +278,5 @@ async def connected(
     """
     settings = await configuration(kubeconfig)
     settings.trace_configs = [fence(may_act)] if may_act else None
-    async with kube.ApiClient(settings) as api:
-        yield KubernetesClient(DynamicClient(api), concurrency)
+    async with kube.ApiClient(prepared(settings)) as api:
+        yield KubernetesClient(Sending(api), concurrency)

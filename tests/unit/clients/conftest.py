@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from kubernetes.aio import client as kube
-from kubernetes.aio.dynamic import DynamicClient
 
 from biospark_operator.clients.kubernetes import KubernetesClient
+from biospark_operator.clients.sending import Sending
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -96,4 +96,4 @@ async def client(server: ApiServer) -> AsyncIterator[KubernetesClient]:
     """The operator's client, connected to `server`."""
     settings = kube.Configuration(host=server.url)  # type: ignore[attr-defined]
     async with kube.ApiClient(settings) as api:
-        yield KubernetesClient(DynamicClient(api))
+        yield KubernetesClient(Sending(api))

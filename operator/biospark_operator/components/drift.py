@@ -5,6 +5,9 @@ nothing. Two sources are enough, both on the live object: its values, and `metad
 API server keeps which fields this operator applied. A field needs us if its value differs, if another manager
 took it from us, or if we applied it before and don't want it any more.
 
+Both objects are plain JSON, so dictionaries and lists are looked for by their types: to ask for a Mapping takes
+many times longer, and this is most of what a pass over an unchanged environment costs.
+
 The answer is field paths, never values: it is shown to users.
 """
 
@@ -56,7 +59,7 @@ def _without_identity(desired: Manifest) -> Manifest:
 def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: str, *, quantity: bool) -> Iterator[str]:
     """Yield the paths of values that are wanted and are not there."""
     applied = applied or {}
-    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+    if isinstance(desired, dict) and isinstance(live, dict):
         for key, value in desired.items():
             below, is_quantity = applied.get(f"f:{key}"), quantity or key in _QUANTITIES
             yield from _changed(value, live.get(key), below, dotted(path, key), quantity=is_quantity)
@@ -70,7 +73,7 @@ def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: s
 
 def _lost(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield the paths that are wanted and that the API server does not count as ours (any more)."""
-    if isinstance(desired, Mapping):
+    if isinstance(desired, dict):
         for key, value in desired.items():
             below = applied.get(f"f:{key}")
             if below is None:
@@ -92,14 +95,14 @@ def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[
     for entry, below in applied.items():
         kind, _, text = entry.partition(":")
         if kind == "f":
-            if not isinstance(desired, Mapping) or text not in desired:
+            if not isinstance(desired, dict) or text not in desired:
                 yield dotted(path, text)
             elif below:
                 yield from _abandoned(desired[text], below, dotted(path, text))
         elif kind in ("k", "v") and _is_list(desired):
             key = json.loads(text)
             item = next((item for item in desired if has_key(item, key)), None)
-            label = next(iter(key.values())) if isinstance(key, Mapping) else key
+            label = next(iter(key.values())) if isinstance(key, dict) else key
             if item is None:
                 yield f"{path}[{label}]"
             elif below:
@@ -117,8 +120,8 @@ def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None
 
 def has_key(item: Any, key: Any) -> bool:
     """Whether a list item is the one that managedFields names; defaulted key fields may be absent in it."""
-    if isinstance(key, Mapping):
-        return isinstance(item, Mapping) and all(item.get(name, value) == value for name, value in key.items())
+    if isinstance(key, dict):
+        return isinstance(item, dict) and all(item.get(name, value) == value for name, value in key.items())
     return bool(item == key)
 
 
@@ -149,7 +152,7 @@ def _same_item(item: Any, live: Sequence[Any], keys: Sequence[Any]) -> Any:
 
 def _tells_apart(key: str, items: Sequence[Any]) -> bool:
     """Whether all items have `key`, each with another value. Two subjects may well have one name."""
-    values = [item[key] for item in items if isinstance(item, Mapping) and key in item]
+    values = [item[key] for item in items if isinstance(item, dict) and key in item]
     return len(values) == len(items) == len(set(values))
 
 
@@ -169,21 +172,21 @@ def _same_quantity(desired: Any, live: Any) -> bool:
 
 
 def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | Mapping | Sequence) and len(value) == 0)
+    return value is None or (isinstance(value, (str, dict, list, tuple)) and len(value) == 0)
 
 
 def _dropped(value: Any) -> bool:
     """Whether the API server forgets a value that is given. An empty object is kept: it selects everything."""
-    return _empty(value) and not isinstance(value, Mapping)
+    return _empty(value) and not isinstance(value, dict)
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+    return isinstance(value, (list, tuple))
 
 
 def item_label(item: Any, index: int) -> str:
     """Return by what a list item is told apart in a path."""
-    if isinstance(item, Mapping):
+    if isinstance(item, dict):
         return str(next((item[key] for key in _ITEM_KEYS if key in item), index))
     return str(item)
 

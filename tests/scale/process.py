@@ -60,7 +60,9 @@ class OperatorProcess:
             "HTTP_PORT": str(self._port),
             "PLATFORM__API_IMAGE": IMAGE,
         }
-        env = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
+        # In an image, modules are compiled once; without that a start is mostly compilation.
+        unwanted = {"KUBERNETES_SERVICE_HOST", "PYTHONDONTWRITEBYTECODE"}
+        env = {name: value for name, value in os.environ.items() if name not in unwanted}
         env |= {"KUBECONFIG": str(self._kubeconfig), **{f"BIOSPARK_OPERATOR_{k}": v for k, v in settings.items()}}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command(), env=env, stdout=log, stderr=log)

@@ -28,6 +28,8 @@ from tests.scale.process import OperatorProcess, cpu_seconds
 
 NODES = 2
 DRIVER = "benchmark"
+#: Part of a processor below which API server and etcd count as at rest, and how long that may take.
+REST, MOST_SECONDS_TO_REST = 0.2, 120
 #: What of the chart is the operator's account. The rest is how it runs in a cluster, or the definition.
 ACCOUNT_KINDS = frozenset({"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"})
 
@@ -77,7 +79,21 @@ async def fresh(
         kubeconfig.write_text(json.dumps(_with_token(config, token)))
         operator = OperatorProcess(kubeconfig, directory / "operator.log", profile)
         stack.push_async_callback(operator.stop)
-        yield Site(driver, operator_api, operator, _servers(instance))
+        site = Site(driver, operator_api, operator, _servers(instance))
+        await _at_rest(site)
+        yield site
+
+
+async def _at_rest(site: Site) -> None:
+    """Wait until the servers have done what they do after a start, such as to publish the schemas of all kinds."""
+    calm = 0
+    for _ in range(MOST_SECONDS_TO_REST):
+        before = site.server_cpu_seconds()
+        await asyncio.sleep(1)
+        calm = calm + 1 if site.server_cpu_seconds() - before < REST else 0
+        if calm == 2:
+            return
+    raise RuntimeError(f"API server and etcd do not come to rest within {MOST_SECONDS_TO_REST} s")
 
 
 def _servers(instance: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,19 @@ async def test_the_status_is_one_that_the_models_know(env: Operated) -> None:
     await env.run()
     parsed = parse_environment(await env.body())
     assert parsed.status.namespace == env.namespace
+
+
+async def test_the_status_is_written_by_server_side_apply_alone_while_nobody_edits_it(env: Operated) -> None:
+    replaced = env.client.replace_status
+
+    async def counted(*args: Any) -> Any:
+        calls.append(args)
+        return await replaced(*args)
+
+    calls: list[Any] = []
+    env.client.replace_status = counted  # type: ignore[method-assign]
+    env.apply(mode="Plan")
+    await env.settle()
+    env.apply()
+    await env.settle()
+    assert calls == []

@@ -117,6 +117,19 @@ class KubernetesClient:
             force_conflicts="true",
         )
 
+    async def replace_status(self, live: Manifest, status: Mapping[str, Any]) -> Manifest:
+        """Make `status` all that stands in the status of an object, if nobody wrote to it since `live` was read."""
+        version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
+        return await self._to(
+            ObjectRef.of(live),
+            "patch",
+            "write the status of",
+            subresource="/status",
+            body=[version, {"op": "replace", "path": "/status", "value": status}],
+            content_type="application/json-patch+json",
+            field_manager=STATUS_MANAGER,
+        )
+
     async def create(self, manifest: Manifest) -> Manifest:
         """Create an object that must not exist yet. Used for Events and Leases, not for children."""
         ref = ObjectRef.of(manifest)

@@ -26,6 +26,9 @@ from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Read
 
 #: A resourceVersion that no object has: a manifest with it creates an object and never changes one.
 NEVER = "1"
+#: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
+#: lost by making these kinds anew.
+_FIXED = {"RoleBinding": "roleRef", "Secret": "type"}
 #: Seconds between looks at something that is on its way.
 POLL = 3.0
 
@@ -148,6 +151,12 @@ class ObjectsComponent:
         if not paths:
             return None
         rivals = tuple(field_owners.others_on(paths, live, self.field_manager))
+        fixed = _FIXED.get(ref.kind)
+        # What was adopted is not ours to delete: there the API server's refusal is told.
+        if fixed and any(_is_in(fixed, path) for path in paths) and ownership.is_created(live, env.identity):
+            write = _Write(desired, force=False, seen={"uid": uid})
+            summary = f"replace {ref.short}, as {fixed} can't be changed"
+            return Action(Verb.REPLACE, str(ref), summary, payload=write, rivals=rivals)
         write = _Write(desired, force=True, seen={"uid": uid})
         return Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=write, rivals=rivals)
 
@@ -157,10 +166,14 @@ class ObjectsComponent:
         What is there by then and was not when we looked, or is another one, is left alone: it is refused.
         """
         write: _Write = action.payload
+        ref, seen = ObjectRef.of(write.manifest), write.seen
+        if action.verb is Verb.REPLACE:
+            await self.cluster.delete(ref, uid=seen["uid"])
+            seen = {"resourceVersion": NEVER}
         try:
-            await self.cluster.apply(_on(write.manifest, write.seen), force=write.force)
+            await self.cluster.apply(_on(write.manifest, seen), force=write.force)
         except ConflictError:
-            raise _taken(ObjectRef.of(write.manifest)) from None
+            raise _taken(ref) from None
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Refuse foreign objects, wait for those on their way out, and let `assess` say the rest."""
@@ -214,6 +227,10 @@ class ObjectsComponent:
             await self.cluster.apply(field_owners.bare(live), force=False)
         except RejectedError:
             await self.cluster.apply(field_owners.unmarked(live, self.field_manager), force=False)
+
+
+def _is_in(field_: str, path: str) -> bool:
+    return path == field_ or path.startswith(f"{field_}.")
 
 
 def _on(manifest: Manifest, seen: Mapping[str, str]) -> Manifest:

@@ -34,9 +34,12 @@ class KubernetesStore:
     async def write_status(self, body: Manifest, status: Mapping[str, Any]) -> None:
         """Make `status` the whole status of the resource, if it is still the one that `body` was read from."""
         metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
-        await self._client.apply_status(
+        live = await self._client.apply_status(
             {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
         )
+        if live.get("status") != status:
+            # Somebody edited it by hand: what is theirs in lists stays when only we apply.
+            await self._client.replace_status(live, status)
         metrics.show(metadata["name"], status)
 
     async def record(self, body: Manifest, event: Event) -> None:

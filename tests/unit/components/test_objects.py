@@ -281,6 +281,28 @@ async def test_a_repair_is_never_applied_to_another_object_of_the_name(env: Envi
     assert cluster.manifests[-1]["metadata"]["uid"] == "uid-ConfigMap"
 
 
+def binding(env: Environment) -> Sequence[Manifest]:
+    metadata = {"name": "viewer", "namespace": "biospark-dev"}
+    return [{"apiVersion": "v1", "kind": "RoleBinding", "metadata": metadata, "roleRef": {"name": "viewer"}}]
+
+
+@pytest.mark.parametrize("origin", ["Created", "Adopted"])
+async def test_what_can_not_be_changed_is_made_anew_unless_it_was_adopted(cluster: Cluster, origin: str) -> None:
+    env, made = environment(), ObjectsComponent("base", "BaseReady", cluster, binding)
+    await converged(made, env)
+    (live,) = cluster.objects.values()
+    live["roleRef"]["name"] = "admin"  # type: ignore[index]
+    live["metadata"]["labels"]["biospark.ai/origin"] = origin
+    if origin == "Adopted":
+        del live["metadata"]["ownerReferences"]  # type: ignore[attr-defined]
+    (action,) = made.plan(env, await made.observe(env))
+    assert action.verb is (Verb.REPLACE if origin == "Created" else Verb.UPDATE)
+    await made.apply(env, action)
+    assert cluster.deleted == ([("RoleBinding", "uid-RoleBinding")] if origin == "Created" else [])
+    metadata = cluster.manifests[-1]["metadata"]
+    assert metadata.get("resourceVersion") == ("1" if origin == "Created" else None)
+
+
 async def test_the_same_repair_reads_the_same_whatever_version_of_the_object_it_is_for() -> None:
     env, seen = environment(adoptionPolicy="IfUnowned"), []
     for version in ("7", "8"):

@@ -21,14 +21,21 @@ class Client:
     def __init__(self, found: Any = None) -> None:
         self.found = found
         self.statuses: list[Any] = []
+        self.replaced: list[Any] = []
+        #: What somebody else has in the status.
+        self.foreign: dict[str, Any] = {}
         self.created: list[Any] = []
         self.error: Exception | None = None
 
     async def get(self, ref: Any) -> Any:
         return self.found
 
-    async def apply_status(self, manifest: Any) -> None:
+    async def apply_status(self, manifest: Any) -> Any:
         self.statuses.append(manifest)
+        return {**manifest, "status": {**manifest["status"], **self.foreign}}
+
+    async def replace_status(self, live: Any, status: Any) -> Any:
+        self.replaced.append((live, status))
 
     async def create(self, manifest: Any) -> None:
         if self.error:
@@ -50,6 +57,18 @@ async def test_the_status_is_written_to_the_resource_that_was_read() -> None:
     (written,) = client.statuses
     assert written["metadata"] == {"name": "s1", "uid": "uid-of-s1"}
     assert set(written) == {"apiVersion", "kind", "metadata", "status"}
+
+
+async def test_what_somebody_else_wrote_into_the_status_is_taken_out() -> None:
+    client = Client()
+    store = KubernetesStore(client, "me")  # type: ignore[arg-type]
+    await store.write_status(body("s7"), conditions(Ready="True"))
+    assert client.replaced == [], "what is all ours is written once"
+    client.foreign = {"inventory": [{"id": "theirs"}]}
+    await store.write_status(body("s7"), conditions(Ready="True"))
+    ((live, status),) = client.replaced
+    assert live["status"]["inventory"]
+    assert status == conditions(Ready="True")
 
 
 async def test_conditions_are_shown_as_read_and_as_written() -> None:

@@ -24,6 +24,7 @@ import uvloop
 
 from biospark_operator import __version__
 from biospark_operator.clients.children import Children
+from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import catalog, ownership
@@ -180,9 +181,10 @@ async def _hold_or_die(leadership: LeaseElection) -> NoReturn:
     """Hold the Lease, and end the process when it is lost.
 
     Not in good order: that could take longer than the 5 s until another replica may lead, and requests that are
-    under way must not. Their connections close with the process, which makes the API server give them up.
+    under way must not. Their connections are reset, which makes the API server give them up.
     """
     await leadership.hold()
+    withdraw()
     logging.shutdown()
     os._exit(1)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from biospark_operator.clients import fencing
 from biospark_operator.clients.fencing import fence
 from biospark_operator.engine.errors import NotLeaderError
 
@@ -88,3 +92,21 @@ async def test_a_request_that_waited_for_a_connection_is_asked_about_when_it_has
             with pytest.raises(NotLeaderError):
                 await waiting
     assert received == ["GET"]
+
+
+def test_a_process_that_ends_leaves_nothing_to_be_delivered_later() -> None:
+    # More than the buffers take, and nobody reads: the kernel has some of it when the process ends.
+    program = (
+        "import os, socket, sys\n"
+        f"from {fencing.__name__} import withdraw\n"
+        "connection = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "connection.setblocking(False)\n"
+        "connection.send(bytes(10_000_000))\n"
+        "withdraw()\n"
+        "os._exit(0)\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        subprocess.run([sys.executable, "-c", program, str(server.getsockname()[1])], check=True, timeout=120)
+        connection, _ = server.accept()
+        with connection, pytest.raises(ConnectionResetError):
+            list(iter(lambda: connection.recv(2**16), b""))

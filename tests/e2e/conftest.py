@@ -7,6 +7,7 @@ run, the logs of the operator must not hold a single refusal: what it does, its 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import urllib.error
@@ -23,7 +24,8 @@ from dev.cluster import Cluster, Size
 from dev.deploy import Tools
 from tests.clusters import require_node, shared
 
-REFUSED = re.compile(r"forbidden|403|AccessDenied", re.IGNORECASE)
+#: As a number 403 stands alone: it is also among the digits of a time.
+REFUSED = re.compile(r"forbidden|\b403\b|AccessDenied", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Installation:
 def installation() -> Iterator[Installation]:
     """The operator, installed from the chart on a node of this machine."""
     require_node()
-    with shared("e2e", Size.NODE) as cluster:
+    with shared(os.environ.get("BIOSPARK_INSTANCE", "e2e"), Size.NODE) as cluster:
         images = cluster.build_project_images()
         found = Installation(cluster, deploy.install(cluster, images), images)
         yield found
@@ -130,6 +132,16 @@ def fetch(url: str) -> tuple[int, bytes]:
 @pytest.fixture
 def env(installation: Installation) -> Iterator[Deployed]:
     """An environment of the test's own; deleted afterwards, whatever its protection."""
+    yield from _deployed(installation)
+
+
+@pytest.fixture
+def second_env(installation: Installation) -> Iterator[Deployed]:
+    """Another one."""
+    yield from _deployed(installation)
+
+
+def _deployed(installation: Installation) -> Iterator[Deployed]:
     deployed = Deployed(installation)
     yield deployed
     unprotect = '{"spec":{"deletionProtection":false,"suspend":false}}'

@@ -71,7 +71,7 @@ async def converge(
             if done:
                 seen = await component.observe(env)
         elif actions:
-            return Report(_planned(actions), planned=actions, facts=component.facts(env, seen))
+            return Report(pending(len(actions)), planned=actions, facts=component.facts(env, seen))
         return Report(component.judge(env, seen), done=tuple(done), facts=component.facts(env, seen))
     except NotLeaderError:
         raise
@@ -104,11 +104,12 @@ def _due(actions: Iterable[Action], due: Callable[[Action], bool]) -> Iterator[A
             return
 
 
-def _planned(actions: tuple[Action, ...]) -> Planned:
-    noun = "action is" if len(actions) == 1 else "actions are"
+def pending(actions: int) -> Planned:
+    """Say that mode Plan keeps so many actions from being carried out."""
+    noun = "action is" if actions == 1 else "actions are"
     return Planned(
         Reason.PLAN_ONLY,
-        f"{len(actions)} {noun} pending; see status.plan, and set spec.mode to Apply to carry them out",
+        f"{actions} {noun} pending; see status.plan, and set spec.mode to Apply to carry them out",
     )
 
 

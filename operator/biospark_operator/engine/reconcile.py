@@ -240,7 +240,7 @@ class Reconciler:
         """Write what came of the pass and decide when to look again."""
         outcomes = {name: result.outcome for name, result in reports.items()}
         conditions = [
-            *report.overall(outcomes, leftovers),
+            *report.overall(outcomes, leftovers, unwanted=0 if this.applies else len(unwanted.entries)),
             *(report.component_condition(c, outcomes[c.name]) for c in this.components),
         ]
         drifted = self._drifted(this, reports)

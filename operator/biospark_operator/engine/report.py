@@ -19,7 +19,7 @@ from typing import Any, Literal
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.engine.component import Action, AnyComponent
-from biospark_operator.engine.convergence import Report
+from biospark_operator.engine.convergence import Report, pending
 from biospark_operator.engine.inventory import Inventory
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Planned, Progressing, Ready, Waiting
 from biospark_operator.engine.removal import Removal
@@ -55,8 +55,10 @@ def component_condition(component: AnyComponent, outcome: Outcome) -> Condition:
     return Condition(component.condition, truth, outcome.reason, outcome.message)
 
 
-def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None) -> list[Condition]:
+def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None, *, unwanted: int = 0) -> list[Condition]:
     """Return `Ready` and, where they apply, `Reconciling` or `Stalled`, for the outcomes by component name.
+
+    `unwanted` is how many things mode Plan leaves that mode Apply would remove.
 
     What needs a human comes first, then what failed, then what is on its way: the top of the resource shows
     the thing to look at.
@@ -71,7 +73,7 @@ def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None) -
             Condition("Ready", "False", failed[0][1].reason, message),
             Condition("Reconciling", "True", Reason.PROGRESSING_WITH_RETRY, message),
         ]
-    if planned := _of(outcomes, Planned):
+    if planned := _of(outcomes, Planned) or ([("cleaning up", pending(unwanted))] if unwanted else []):
         return [Condition("Ready", "Unknown", Reason.PLAN_ONLY, _joined(planned))]
     if moving := _of(outcomes, Progressing) or _of(outcomes, Waiting):
         message = _joined(moving)

@@ -415,6 +415,7 @@ async def test_mode_plan_lists_what_would_be_removed(bench, top) -> None:
     await bench.run()
     assert "window" in bench.world.things
     assert [(a["verb"], a["target"]) for a in bench.store.body["status"]["plan"]["actions"]] == [("Delete", "window")]
+    assert bench.told("Ready") == ("Unknown", "PlanOnly")
 
 
 async def test_a_suspended_environment_is_left_alone_and_keeps_its_last_ready(bench) -> None:

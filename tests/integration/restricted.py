@@ -58,7 +58,10 @@ class Restricted:
 async def restricted(
     kubeconfig: str, folder: Path, rights: Sequence[Manifest] | None = None
 ) -> AsyncIterator[Restricted]:
-    """Yield an operator that works with the chart's rights, or others, by a token of the chart's ServiceAccount."""
+    """Yield an operator that works with the chart's rights, or others, by a token of the chart's ServiceAccount.
+
+    Its calls go through the event loop of the test: while that waits for a slow command, the operator waits as well.
+    """
     tools = Tools(Path(kubeconfig))
     apply(tools, chart_rights() if rights is None else rights)
     tools.kubectl("delete", "lease", LEASE.name, "-n", NAMESPACE, "--ignore-not-found")

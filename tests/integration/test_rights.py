@@ -61,7 +61,7 @@ async def everything_that_it_does(run: Restricted) -> None:
     await site.until(lambda: is_gone(site), "the environment is gone", 60)
     await site.until(lambda: is_gone(adopted), "the environment of the adopted namespace is gone", 60)
     # The namespace was there before, so it stays.
-    tools.kubectl("delete", "namespace", adopted.namespace, "--ignore-not-found")
+    tools.kubectl("delete", "namespace", adopted.namespace, "--ignore-not-found", "--wait=false")
     tools.kubectl("delete", "secret", source, "-n", NAMESPACE)
     assert await run.operator.terminate() == 0
 

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.clients.objects import Manifest, ObjectRef
@@ -46,6 +46,24 @@ def cluster_of_this_worker(purpose: str) -> Iterator[str]:
         yield str(cluster.kubeconfig)
 
 
+class Process(Protocol):
+    """What tests do with a process."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+def spawned(environment: Mapping[str, str], log: Path) -> Process:
+    """Start the operator with these environment variables; all that it prints is appended to `log`."""
+    with log.open("ab") as output:
+        command = [sys.executable, "-m", "biospark_operator.runtime.main"]
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+
+
 @dataclass
 class Operator:
     """One process. Restarts under the same name continue its Lease, as a restarted container of a pod does.
@@ -58,7 +76,8 @@ class Operator:
     name: str = "first"
     settings: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    spawn: Callable[[Mapping[str, str], Path], Process] = spawned
+    process: Process | None = None
 
     def start(self) -> Operator:
         """Start the process; it needs about two seconds until it works."""
@@ -76,9 +95,7 @@ class Operator:
         }
         env = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
         env |= {"KUBECONFIG": self.kubeconfig, **{f"BIOSPARK_OPERATOR_{k}": v for k, v in settings.items()}}
-        command = [sys.executable, "-m", "biospark_operator.runtime.main"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+        self.process = self.spawn(env, self.log)
         return self
 
     @property

@@ -15,7 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
 from aiohttp import web
@@ -189,7 +189,7 @@ class ApiProxy:
             call.status = answer.status
             return web.Response(status=answer.status, headers=_passed_on(answer.headers), body=content)
         except aiohttp.ClientError:
-            return await _broken(request)
+            await _broken(request)
         finally:
             self._changed()
 
@@ -260,11 +260,12 @@ class ApiProxy:
         self._news = asyncio.Event()
 
 
-async def _broken(request: web.BaseRequest) -> Any:
+async def _broken(request: web.BaseRequest) -> NoReturn:
     """End the connection of a request without an answer; the handler ends here, too."""
     if request.transport is not None:
         request.transport.abort()
-    await asyncio.get_running_loop().create_future()  # the server cancels the handler of a lost connection
+    while True:
+        await asyncio.get_running_loop().create_future()  # the server cancels the handler of a lost connection
 
 
 def _passed_on(headers: Any) -> CIMultiDict[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests told by `record_property`, such as what a sample was made of."""
+    told = [
+        (report.nodeid, *told) for report in terminalreporter.getreports("passed") for told in report.user_properties
+    ]
+    if told:
+        terminalreporter.section("what the chaos tests did")
+    for nodeid, what, how in dict.fromkeys(told):
+        terminalreporter.line(f"{nodeid.rpartition('::')[2]}: {what}: {how}")
 
 
 @pytest.fixture(scope="session")

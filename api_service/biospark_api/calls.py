@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from biospark_api.audit.entries import Entry

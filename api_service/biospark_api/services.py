@@ -20,7 +20,9 @@ from biospark_api.sources import Secrets, watch
 
 log = logging.getLogger(__name__)
 
-_CLOSE_SECONDS = 5.0
+# Together less than what a pod has left after drain and shutdown time.
+_AUDIT_SECONDS = 3.0
+_POOL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Service
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await audit.close(_CLOSE_SECONDS)
+        await audit.close(_AUDIT_SECONDS)
         services.passwords.close()
-        await pool.close(_CLOSE_SECONDS)
+        await pool.close(_POOL_SECONDS)
 
 
 def _background(services: Services, secrets: Secrets) -> list[Coroutine[Any, Any, None]]:

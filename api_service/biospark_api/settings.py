@@ -22,12 +22,14 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from biospark_api.auth.keys import KeyFormatError, parse_signing_key, parse_verify_keys
 from biospark_api.fields import Email, is_weak
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -117,6 +119,9 @@ class Settings(BaseSettings):
         default=1_048_576, ge=1, le=104_857_600, description="Largest accepted request body, in bytes."
     )
 
+    head_seconds: float = Field(
+        default=10.0, gt=0, le=300, description="Seconds within which the head of a request must have arrived."
+    )
     body_seconds: float = Field(
         default=10.0, gt=0, le=300, description="Seconds within which a request body must have arrived."
     )
@@ -219,6 +224,17 @@ class Settings(BaseSettings):
     def _is_no_default(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and is_weak(secret.get_secret_value()):
             raise PydanticCustomError("weak", "Input should be 12 to 1024 characters and no well-known password")
+        return secret
+
+    @field_validator("token_key", "token_other_keys")
+    @classmethod
+    def _is_key(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        parse = parse_signing_key if info.field_name == "token_key" else parse_verify_keys
+        try:
+            if secret is not None:
+                parse(secret.get_secret_value())
+        except KeyFormatError as error:
+            raise PydanticCustomError("key", "{reason}", {"reason": str(error)}) from None
         return secret
 
     @field_validator("bootstrap_admin_email")

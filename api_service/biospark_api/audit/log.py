@@ -60,8 +60,9 @@ class AuditLog:
             self._wake.clear()
             try:
                 await self.flush()
-            except (psycopg.Error, OSError):
-                log.warning("The audit log could not be written; %d entries wait", len(self._queue))
+            except Exception:
+                # Whatever it was: a task that ends here would leave all later entries unwritten.
+                log.exception("The audit log could not be written; %d entries wait", len(self._queue))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:

@@ -133,7 +133,7 @@ class Tokens:
             raise unauthorized("The token has expired; log in again.") from None
         except jwt.ImmatureSignatureError:
             raise unauthorized("The token is not valid yet.") from None
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, RecursionError):
+        except (jwt.PyJWTError, ValueError, TypeError, LookupError, OverflowError, RecursionError):
             raise unauthorized("The token is not valid.") from None
 
     async def _check(self, token: str, known: _Known, pool: Pool) -> _Known:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from biospark_api.settings import InvalidSettingsError, Settings, load_settings, variable
 
@@ -74,6 +76,56 @@ def test_each_wrong_value_gets_one_line_that_does_not_repeat_it(monkeypatch: pyt
         "BIOSPARK_DRAIN_SECONDS",
     ]
     assert "hunter" not in " ".join(lines).lower()
+
+
+def test_database_without_its_secrets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_DATABASE_HOST="db")
+    assert lines == ["BIOSPARK_DATABASE_USER: must be set together with BIOSPARK_DATABASE_HOST"]
+
+
+@pytest.mark.parametrize(
+    "password", ["short", "changeme-changeme", "postgres12345678", "password-password", "x" * 1025]
+)
+@pytest.mark.parametrize("name", ["BIOSPARK_DATABASE_PASSWORD", "BIOSPARK_BOOTSTRAP_ADMIN_PASSWORD"])
+def test_weak_or_default_secret_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, password: str) -> None:
+    lines = _faults(monkeypatch, **{name: password})
+    assert lines[0] == f"{name}: Input should be 12 to 1024 characters and no well-known password"
+    assert password not in " ".join(lines)
+
+
+@pytest.mark.parametrize("bits", [1024, 2048])
+def test_signing_key_is_checked_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key").write_bytes(pem)
+    monkeypatch.setenv("BIOSPARK_TOKEN_KEY_FILE", str(tmp_path / "key"))
+    if bits == 2048:
+        assert load_settings().token_key
+        return
+    expected = ["BIOSPARK_TOKEN_KEY: the signing key should be an RSA key of at least 2048 bits"]
+    assert _faults(monkeypatch) == expected
+
+
+@pytest.mark.parametrize("name", ["BIOSPARK_TOKEN_KEY", "BIOSPARK_TOKEN_OTHER_KEYS"])
+def test_text_that_is_no_key_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (line,) = _faults(monkeypatch, **{name: "hunter2"})
+    assert line.startswith(f"{name}: the ")
+    assert "hunter2" not in line
+
+
+def test_administrator_needs_address_and_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_BOOTSTRAP_ADMIN_EMAIL="admin@example.org")
+    assert lines == ["BIOSPARK_BOOTSTRAP_ADMIN_EMAIL and _PASSWORD must be set together"]
+
+
+def test_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_TRUSTED_PROXIES="10.0.0.0/8, gateway")
+    assert lines == ["BIOSPARK_TRUSTED_PROXIES: Input should be networks like 10.0.0.0/8, with commas between"]
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIOSPARK_DATABASE_PASSWORD", "seven-Blue-lanterns")
+    assert "seven-Blue" not in repr(load_settings())
 
 
 def test_misspelt_setting_gets_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:

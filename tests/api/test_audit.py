@@ -1,0 +1,163 @@
+"""The audit log: everything is in it, changes with their statement, reads soon after, and nobody's data."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.service import PASSWORD, Service
+from tests.api.test_patients import PATIENTS, ada, created
+
+pytestmark = pytest.mark.integration
+
+AUDIT = "/api/v1/audit"
+
+
+@pytest.fixture
+def client(service: Service) -> httpx.Client:
+    return service.as_role("clinician")
+
+
+def test_change_is_in_the_log_when_its_answer_comes(service: Service, client: httpx.Client) -> None:
+    request = uuid.uuid4().hex
+    patient = client.post(PATIENTS, json=ada(), headers={"X-Request-ID": request}).json()["id"]
+    (entry,) = service.audit(request_id=request)
+    me = client.get("/api/v1/auth/me").json()["id"]
+    assert entry == {
+        "actor": me,
+        "actor_role": "clinician",
+        "action": "patients.create",
+        "target": patient,
+        "outcome": "success",
+        "status": 201,
+        "request_id": request,
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "action", "status"),
+    [
+        ("GET", "", None, "patients.list", 200),
+        ("GET", "?limit=0", None, "patients.list", 422),
+        ("POST", "/_search", {"name": "x"}, "patients.search", 200),
+        ("POST", "", {}, "patients.create", 422),
+        ("GET", "/{patient}", None, "patients.get", 200),
+        ("GET", "/{nobody}", None, "patients.get", 404),
+        ("PATCH", "/{patient}", {}, "patients.change", 200),
+        ("PATCH", "/{nobody}", {}, "patients.change", 404),
+        ("DELETE", "/{patient}", None, "patients.delete", 403),
+        ("GET", "/{patient}/records", None, "records.list", 200),
+    ],
+)
+def test_every_call_is_in_the_log_once(
+    service: Service, client: httpx.Client, method: str, path: str, body: Any, action: str, status: int
+) -> None:
+    ids = {"patient": created(client)["id"], "nobody": str(uuid.uuid4())}
+    request = uuid.uuid4().hex
+    options = {} if body is None else {"json": body}
+    answer = client.request(method, PATIENTS + path.format(**ids), headers={"X-Request-ID": request}, **options)
+    assert answer.status_code == status
+    entry = service.await_audit(request_id=request)
+    assert (entry["action"], entry["status"]) == (action, status)
+    assert entry["outcome"] == {403: "denied"}.get(status, "success" if status < 400 else "failure")
+    if "{" in path and status != 403:
+        assert entry["target"] == ids["patient" if "{patient}" in path else "nobody"]
+    assert len(service.audit(request_id=request)) == 1
+
+
+def test_refused_change_leaves_no_success_behind(service: Service, client: httpx.Client) -> None:
+    other, request = created(client), uuid.uuid4().hex
+    answer = client.post(PATIENTS, json=ada(email=other["email"]), headers={"X-Request-ID": request})
+    assert answer.status_code == 409
+    assert service.await_audit(request_id=request)["outcome"] == "failure"
+    assert len(service.audit(request_id=request)) == 1
+
+
+def test_logins_are_in_the_log_with_their_user(service: Service) -> None:
+    email = f"{uuid.uuid4().hex}@test.example"
+    user = service.add_user(email, "clinician")
+    client = service.client()
+    client.post("/api/v1/auth/login", json={"email": email, "password": "wrong"})
+    assert service.await_audit(action="auth.login", target=user)["outcome"] == "denied"
+    client.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+    assert service.audit(action="auth.login", actor=user)[0]["outcome"] == "success"
+
+
+def test_auditor_reads_the_log_page_by_page_and_filtered(service: Service, client: httpx.Client) -> None:
+    patient = created(client)["id"]
+    for _ in range(3):
+        client.patch(f"{PATIENTS}/{patient}", json={})
+    auditor = service.as_role("auditor")
+    filters = {"target": patient, "action": "patients.change", "outcome": "success", "limit": 2}
+    first = auditor.get(AUDIT, params=filters)
+    second = auditor.get(first.request.url.join(first.headers["link"].partition(">")[0][1:]))
+    entries = [*first.json(), *second.json()]
+    assert len(entries) == 3
+    assert [entry["id"] for entry in entries] == sorted((entry["id"] for entry in entries), reverse=True)
+    assert {entry["action"] for entry in entries} == {"patients.change"}
+    assert "link" not in second.headers
+    me = client.get("/api/v1/auth/me").json()["id"]
+    assert {entry["actor"] for entry in auditor.get(AUDIT, params={"actor": me}).json()} == {me}
+    assert auditor.get(AUDIT, params={"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00Z"}).json() == []
+
+
+def test_reads_are_written_before_the_service_ends(start: Callable[..., Service]) -> None:
+    service = start()
+    client = service.as_role("clinician")
+    for _ in range(20):
+        assert client.get(PATIENTS).status_code == 200
+    assert service.stop() == 0
+    assert len(service.audit(action="patients.list")) == 20
+
+
+def test_planted_data_is_in_no_log_and_no_audit_entry(start: Callable[..., Service]) -> None:
+    """Names, addresses, passwords, tokens: sent in every way, found nowhere but in the tables of patients and users."""
+    service = start(log_level="debug")
+    planted = {
+        "first_name": "Xanthippe",
+        "last_name": "Quackenbush",
+        "email": "xanthippe.q@planted.example",
+        "phone": "555 0147 2839",
+        "date_of_birth": "1961-07-23",
+    }
+    secrets = [PASSWORD, "wrong-Purple-lantern", "Hyperglycaemia-planted"]
+    client = service.as_role("admin")
+    patient = client.post(PATIENTS, json=planted, headers={"Idempotency-Key": "planted-key"}).json()["id"]
+    client.post(PATIENTS, json=planted)
+    client.post(PATIENTS, json=planted | {"first_name": "Xanthippe\x00"})
+    client.post(PATIENTS, json={"Xanthippe": "Quackenbush"})
+    client.post(PATIENTS, content=b'{"first_name": "Xanthippe", "')
+    client.put(f"{PATIENTS}/{patient}", json=planted)
+    client.post(f"{PATIENTS}/_search", json={"name": "Xanthippe", "email": planted["email"]})
+    client.get(PATIENTS, params={"email": planted["email"], "limit": "Quackenbush"})
+    client.get(f"{PATIENTS}/Quackenbush")
+    client.get(f"/{planted['email']}")
+    client.get(PATIENTS, headers={"X-Request-ID": planted["email"]})
+    record = {"record_type": "note", "data": {"finding": secrets[2]}, "recorded_at": "2020-01-01T00:00:00Z"}
+    client.post(f"{PATIENTS}/{patient}/records", json=record)
+    client.post(f"{PATIENTS}/{patient}/records/_search", json={"data": {"finding": secrets[2]}})
+    anybody = service.client()
+    anybody.post("/api/v1/auth/login", json={"email": planted["email"], "password": secrets[1]})
+    anybody.post("/api/v1/auth/login", json={"email": planted["email"], "password": {"x": secrets[1]}})
+    anybody.get(PATIENTS, headers={"Authorization": f"Bearer {secrets[1]}"})
+    session = service.login("admin@test.example")
+    secrets += [session["token"], session["refresh_token"], session["token"].split(".")[2]]
+    anybody.post("/api/v1/auth/refresh", json={"refresh_token": session["refresh_token"]})
+    user = {"email": "new.user@planted.example", "password": "eleven-White-lanterns", "role": "clinician"}
+    client.post("/api/v1/users", json=user)
+    with service.server.connect(service.database) as admin:
+        admin.execute("ALTER TABLE patients RENAME COLUMN phone TO telephone")  # a fault with data in its hands
+        assert client.post(PATIENTS, json=planted | {"email": "other@planted.example"}).status_code == 500
+        admin.execute("ALTER TABLE patients RENAME COLUMN telephone TO phone")
+    metrics = httpx.get(f"http://127.0.0.1:{service.ports['metrics']}/metrics", trust_env=False).text
+    assert service.stop() == 0
+    with service.server.connect(service.database) as admin:
+        audit = str(admin.execute("SELECT * FROM audit_log").fetchall())
+    service_key = (service.home / "key").read_text().splitlines()[1]
+    database_password = (service.home / "password").read_text()
+    for text in [*planted.values(), *secrets, "planted.example", "eleven-White", service_key, database_password]:
+        for name, place in {"log": service.output, "audit": audit, "metrics": metrics}.items():
+            assert text.lower() not in place.lower(), f"{text!r} is in the {name}"
+    assert "UndefinedColumn" in service.output, "the fault itself is logged"

@@ -22,6 +22,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
+from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.postgres_errors import FAULTS, translated, unreachable
 from biospark_operator.clients.postgres_session import LOCK, STATEMENT, Login, Session
 from biospark_operator.engine.errors import OutsideError, UnavailableError
@@ -73,8 +74,9 @@ class Address:
 class Server:
     """One server as one administrator sees it. Safe for use by many tasks at once."""
 
-    def __init__(self, address: Address, admin: Login, limit: int = LIMIT) -> None:
+    def __init__(self, address: Address, admin: Login, limit: int, may_act: MayAct) -> None:
         self.address, self.admin = address, admin
+        self._may_act = may_act
         self._turns = asyncio.Semaphore(limit)
         self._limit = limit
         self._open = self._waiting = 0
@@ -199,7 +201,7 @@ class Server:
                 self._down = (time.monotonic() + DOWN, problem.message)
             raise problem from None
         self._down = None
-        return Session(connection, where)
+        return Session(connection, where, self._may_act)
 
     def _parameters(self, login: Login, database: str) -> dict[str, Any]:
         authority = {} if self._authority is None else {"sslrootcert": f"/proc/self/fd/{self._authority}"}
@@ -242,8 +244,8 @@ class Server:
 class Servers:
     """All servers of this process."""
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        self._limit = limit
+    def __init__(self, limit: int = LIMIT, may_act: MayAct = lambda: None) -> None:
+        self._limit, self._may_act = limit, may_act
         self._servers: dict[tuple[Address, Login], Server] = {}
 
     def at(self, address: Address, admin: Login) -> Server:
@@ -251,7 +253,7 @@ class Servers:
         if (found := self._servers.get((address, admin))) is None:
             for key in [key for key, server in self._servers.items() if server.forgotten]:
                 self._servers.pop(key).drop()
-            found = self._servers[address, admin] = Server(address, admin, self._limit)
+            found = self._servers[address, admin] = Server(address, admin, self._limit, self._may_act)
         return found
 
     async def close(self) -> None:

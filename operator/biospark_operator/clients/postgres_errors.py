@@ -105,6 +105,8 @@ def translated(error: Exception, purpose: str, server: str) -> OutsideError:
             )
         case "3D000":
             return MissingDatabaseError(f"{doing}: {_PASSING['3D000']}; retrying")
+        case "":
+            return RejectedError(f"{doing}: the answer can't be read; the operator does not know this server")
         case None:
             return UnavailableError(f"{doing}: no answer; check host, port and what stands between; retrying")
     if said := _PASSING.get(state) or _PASSING.get(state[:2] if state not in _LASTING else ""):
@@ -118,11 +120,13 @@ def unreachable(error: OutsideError) -> bool:
 
 
 def _state(error: Exception) -> str | None:
-    """Return the SQLSTATE, "TLS" for a failed handshake, or None where there was no answer at all."""
+    """Return the SQLSTATE, "TLS" for a failed handshake, "" for an answer that is none, None for no answer."""
     if not isinstance(error, psycopg.Error):
         return None
     if error.sqlstate:
         return error.sqlstate
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return ""
     text = str(error)
     if found := next((state for words, state in _CONNECTING if words in text), None):
         return found

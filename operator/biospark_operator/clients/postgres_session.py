@@ -14,6 +14,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
+from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.postgres_errors import FAULTS, translated
 
 #: Seconds that one statement may take, and that it waits for a lock.
@@ -32,9 +33,10 @@ class Login:
 class Session:
     """One connection, for as long as `Server.session` lends it."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], where: str) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], where: str, may_act: MayAct) -> None:
         self._connection = connection
         self._where = where
+        self._may_act = may_act
 
     @property
     def usable(self) -> bool:
@@ -54,7 +56,10 @@ class Session:
     async def run(
         self, purpose: str, statements: Sequence[sql.Composed], *, role: str | None = None, transaction: bool = True
     ) -> None:
-        """Execute statements, all or none unless `transaction` is False; `role` is whom to act as."""
+        """Execute statements, all or none unless `transaction` is False; `role` is whom to act as.
+
+        A process that may not act any more (see `fencing`) executes nothing, and keeps nothing of what it began.
+        """
         try:
             async with asyncio.timeout(STATEMENT * 3), contextlib.AsyncExitStack() as stack:
                 if transaction:
@@ -62,7 +67,9 @@ class Session:
                 if role is not None:
                     await self._connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
                 for statement in statements:
+                    self._may_act()
                     await self._connection.execute(statement)
+                self._may_act()  # else nothing of the transaction is kept
         except FAULTS as error:
             raise translated(error, purpose, self._where) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from biospark_operator.components import access, namespace, network, registry, workload
+from biospark_operator.clients.postgres import Servers
+from biospark_operator.components import access, database, namespace, network, registry, workload
+from biospark_operator.components.database.access import Access
 from biospark_operator.components.objects import Cluster
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import AnyComponent
@@ -24,16 +26,20 @@ KINDS = (
 )
 
 
-def components(cluster: Cluster, platform: Platform, *, operator_namespace: str) -> tuple[AnyComponent, ...]:
+def components(
+    cluster: Cluster, platform: Platform, *, operator_namespace: str, servers: Servers | None = None
+) -> tuple[AnyComponent, ...]:
     """Return all components, enabled or not; the engine finds their order.
 
-    `operator_namespace` is where the operator runs: image pull secrets come from there, and no environment may
-    have it as its own namespace.
+    `operator_namespace` is where the operator runs: Secrets that environments refer to come from there, and no
+    environment may have it as its own namespace. `servers` are the connections to PostgreSQL, for who wants to
+    close them.
     """
     return (
         namespace.component(cluster, operator_namespace),
         access.component(cluster),
         registry.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
+        database.DatabaseComponent(Access(cluster, servers or Servers(), operator_namespace)),
         workload.component(cluster, platform),
     )

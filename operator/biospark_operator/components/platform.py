@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from pydantic import Field, IPvAnyNetwork, model_validator
 
 from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
+from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.formats import DnsLabel, Labels, Port
 from biospark_operator.api.v1alpha1.model import Model
@@ -123,10 +124,15 @@ class Platform(Model):
     shutdown_seconds: int = Field(
         20, ge=1, le=600, description="Seconds that open requests of a stopping replica get after that. Default 20."
     )
+    database: DatabaseServer | None = Field(
+        None,
+        description="PostgreSQL server of environments without `spec.database.server`. Its Secrets are in the "
+        "operator's namespace. Default: none, and such environments have no database.",
+    )
     network: NetworkPeers = Field(
         default_factory=NetworkPeers, description="Whom the network policies of every environment let through."
     )
 
     def defaults(self) -> PlatformDefaults:
         """Return what an environment takes from here where its spec says nothing."""
-        return PlatformDefaults(api_image=self.api_image)
+        return PlatformDefaults(api_image=self.api_image, database_server=self.database)

@@ -10,6 +10,7 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.spec import Profile
 from biospark_operator.components import ownership
+from biospark_operator.components.database.credentials import APP_SECRET
 from biospark_operator.components.manifests import API, API_LABELS, API_PORT, METRICS_PORT
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
@@ -18,6 +19,8 @@ CONTAINER = "api"
 #: The user of the image, which has no name on any node.
 USER_ID = 10001
 LOG_LEVELS = MappingProxyType({Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"})
+#: Where the credentials of the database are in the container, one file for each key of the Secret.
+DATABASE_PATH = "/etc/biospark/database"
 #: Seconds between the end of the API's own shutdown and the kill.
 MARGIN = 5
 
@@ -31,13 +34,27 @@ def pod_template(env: Environment, platform: Platform, component: str) -> dict[s
         "terminationGracePeriodSeconds": platform.drain_seconds + platform.shutdown_seconds + MARGIN,
         "securityContext": _pod_security_context(),
         "containers": [_container(env, platform)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "volumes": _volumes(),
     }
+    if env.spec.database.server is not None:
+        # Read again when it changes, so a replica that outlives a rotation goes on.
+        spec["volumes"] = [*_volumes(), {"name": "database", "secret": {"secretName": APP_SECRET}}]
     if platform.priority_class_name:
         spec["priorityClassName"] = platform.priority_class_name
     if env.spec.api.spread:
         spec["topologySpreadConstraints"] = [_spread()]
     return {"metadata": {"labels": {**ownership.labels(env, component), **API_LABELS}}, "spec": spec}
+
+
+def _volumes() -> list[dict[str, Any]]:
+    return [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+
+
+def _mounts(env: Environment) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a path in the container
+    if env.spec.database.server is not None:
+        mounts.append({"name": "database", "mountPath": DATABASE_PATH, "readOnly": True})
+    return mounts
 
 
 def _container(env: Environment, platform: Platform) -> dict[str, Any]:
@@ -62,7 +79,7 @@ def _container(env: Environment, platform: Platform) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a path in the container
+        "volumeMounts": _mounts(env),
     }
 
 

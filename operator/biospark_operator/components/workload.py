@@ -14,7 +14,8 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.workload import Autoscaling
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import access, drift, network, registry, rollout
+from biospark_operator.components import access, database, drift, network, registry, rollout
+from biospark_operator.components.database import credentials
 from biospark_operator.components.manifests import API, API_LABELS, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.components.platform import Platform
@@ -38,6 +39,9 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
                 "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings",
                 reason=Reason.PLATFORM_SETTING_MISSING,
             )
+        if env.spec.database.server is not None:
+            secret = await cluster.get(ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET))
+            manifest = with_credentials(manifest, secret)
         if env.spec.api.autoscaling is None:
             return manifest
         replicas = replicas_until_scaled(env, await cluster.get(ObjectRef.of(manifest)))
@@ -48,7 +52,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         condition=ConditionType.WORKLOAD_READY,
         cluster=cluster,
         build=lambda env: build(env, platform),
-        requires=frozenset({access.NAME, network.NAME, registry.NAME}),
+        requires=frozenset({access.NAME, network.NAME, registry.NAME, database.NAME}),
         fill=fill,
         evidence=lambda env: rollout.evidence(cluster, env),
         assess=rollout.assess,
@@ -90,6 +94,16 @@ def replicas_until_scaled(env: Environment, live: Manifest | None) -> int | None
 def with_replicas(deployment: Manifest, replicas: int) -> Manifest:
     """Return the Deployment with a number of replicas."""
     return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
+
+
+def with_credentials(deployment: Manifest, secret: Manifest | None) -> Manifest:
+    """Return the Deployment with the time of its credentials: when they are replaced, so are the pods."""
+    notes = ((secret or {}).get("metadata") or {}).get("annotations") or {}
+    if credentials.ROTATED_AT not in notes:
+        return deployment
+    template = deployment["spec"]["template"]
+    stamped = {**template["metadata"], "annotations": {credentials.ROTATED_AT: notes[credentials.ROTATED_AT]}}
+    return {**deployment, "spec": {**deployment["spec"], "template": {**template, "metadata": stamped}}}
 
 
 def _deployment(env: Environment, platform: Platform) -> Manifest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from biospark_operator.api.v1alpha1.database import Database
 from biospark_operator.api.v1alpha1.effective import effective, namespace_name
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.profiles import PROFILES
@@ -36,7 +37,14 @@ def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
         if refusal := namespace.refused(namespace_name(resource), operator_namespace):
             return Blocked(Reason.NAMESPACE_REFUSED, refusal)
         spec = effective(resource, defaults)
-        return Environment(identity_of(body), body["metadata"]["generation"], spec)
+        if spec.database.server is None and resource.spec.database != Database():
+            return Blocked(
+                Reason.PLATFORM_SETTING_MISSING,
+                "spec.database says what the database shall be like, and there is no server for it; write "
+                "spec.database.server, or set platform.database for the operator",
+            )
+        annotations = body["metadata"].get("annotations") or {}
+        return Environment(identity_of(body), body["metadata"]["generation"], spec, annotations)
 
     return admit
 
@@ -54,4 +62,5 @@ def identity_of(body: Mapping[str, Any]) -> Identity:
         metadata["uid"],
         retain=spec.get("deletionPolicy") != DeletionPolicy.DELETE,
         protected=bool(spec.get("deletionProtection", profiles.get(spec.get("profile", ""), True))),
+        deleting="deletionTimestamp" in metadata,
     )

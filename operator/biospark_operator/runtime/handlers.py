@@ -18,7 +18,13 @@ import aiohttp
 import kopf
 from kopf._core.engines import peering
 
-from biospark_operator.api.v1alpha1.environment import GROUP, PLURAL, RECONCILE_REQUESTED_AT, VERSION
+from biospark_operator.api.v1alpha1.environment import (
+    GROUP,
+    PLURAL,
+    RECONCILE_REQUESTED_AT,
+    ROTATE_REQUESTED_AT,
+    VERSION,
+)
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.engine.errors import NotLeaderError
 from biospark_operator.runtime.loop import Environments
@@ -132,7 +138,8 @@ def _pull_secret(body: Mapping[str, Any]) -> str | None:
 def _version(body: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what of a resource asks for a pass when it changes; our own writes of the status don't."""
     annotations = body["metadata"].get("annotations") or {}
-    return body["metadata"].get("generation"), annotations.get(RECONCILE_REQUESTED_AT)
+    requests = (annotations.get(RECONCILE_REQUESTED_AT), annotations.get(ROTATE_REQUESTED_AT))
+    return body["metadata"].get("generation"), *requests
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

@@ -27,6 +27,7 @@ from biospark_operator.clients.children import Children
 from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.postgres import Servers
 from biospark_operator.components import catalog, ownership
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
@@ -83,7 +84,9 @@ async def operate(settings: OperatorSettings) -> int:
     async with AsyncExitStack() as stack:
         leadership = await _leadership(settings, stack)
         client = await stack.enter_async_context(connected(settings.requests, may_act=leadership.check_lease))
-        parts = _assembled(settings, client, leadership)
+        servers = Servers(may_act=leadership.check_lease)
+        stack.push_async_callback(servers.close)
+        parts = _assembled(settings, client, servers, leadership)
         standing_by, watching = asyncio.Event(), asyncio.Event()
         health = server.Health(parts.environments, lambda: standing_by.is_set() or watching.is_set())
         async with server.serving(health, settings.http_host, settings.http_port):
@@ -106,7 +109,9 @@ def _identity(settings: OperatorSettings) -> str:
     return settings.pod_name or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _assembled(settings: OperatorSettings, client: KubernetesClient, leadership: LeaseElection | SoleReplica) -> _Parts:
+def _assembled(
+    settings: OperatorSettings, client: KubernetesClient, servers: Servers, leadership: LeaseElection | SoleReplica
+) -> _Parts:
 
     def changed(before: Manifest | None, after: Manifest | None) -> None:
         for environment in news.concerned(before, after):
@@ -114,7 +119,9 @@ def _assembled(settings: OperatorSettings, client: KubernetesClient, leadership:
 
     children = Children(client, catalog.KINDS, ownership.CHILDREN, changed)
     reconciler = Reconciler(
-        components=catalog.components(children, settings.platform, operator_namespace=settings.namespace),
+        components=catalog.components(
+            children, settings.platform, operator_namespace=settings.namespace, servers=servers
+        ),
         admit=admission(settings.platform.defaults(), settings.namespace),
         identify=identity_of,
         store=KubernetesStore(client, _identity(settings)),

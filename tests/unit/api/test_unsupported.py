@@ -10,7 +10,7 @@ import pytest
 from biospark_operator.api.v1alpha1 import Spec, parse_environment
 from biospark_operator.api.v1alpha1.model import Model
 from biospark_operator.api.v1alpha1.unsupported import MANAGED, NOT_MANAGED, not_managed, unsupported_fields
-from tests.unit.api.rule_cases import FORMATS, RULES, RuleCase, environment, server
+from tests.unit.api.rule_cases import FORMATS, RULES, RuleCase, environment
 
 
 def reported(**spec: Any) -> list[str]:
@@ -81,8 +81,6 @@ def test_provider_none_asks_for_nothing(section: str) -> None:
     ("spec", "paths"),
     [
         ({"mesh": {"provider": "Istio", "revision": "1-28"}}, ["spec.mesh.provider", "spec.mesh.revision"]),
-        (server(), ["spec.database.server"]),
-        ({"database": {"extensions": [{"name": "pg_trgm"}]}}, ["spec.database.extensions"]),
         ({"database": {"migrations": {"policy": "Manual"}}}, ["spec.database.migrations.policy"]),
         ({"secrets": {"delivery": "KubernetesSecret"}}, ["spec.secrets.delivery"]),
         ({"certificate": {"duration": "1000h"}}, ["spec.certificate.duration"]),

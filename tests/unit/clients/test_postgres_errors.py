@@ -54,6 +54,7 @@ def of_connection(text: str) -> psycopg.Error:
         (of_connection("SSL error: certificate verify failed"), AccessError, "caSecretRef"),
         (of_connection("server does not support SSL, but SSL was required"), AccessError, "sslMode"),
         (of_connection("Connection refused"), UnavailableError, "no answer"),
+        (psycopg.DataError(f"can't parse date {SECRET}"), RejectedError, "can't be read"),
         (TimeoutError(), UnavailableError, "no answer"),
         (OSError("Name or service not known"), UnavailableError, "no answer"),
     ],

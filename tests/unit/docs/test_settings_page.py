@@ -63,6 +63,8 @@ SCALARS = [
 def test_the_variable_sets_what_the_key_names(key: str, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for required in ("gateway", "prometheus", "dns"):
         monkeypatch.setenv(reference.variable(f"platform.network.{required}.namespace"), "other")
+    for required in ("host", "adminSecretRef.name", "caSecretRef.name"):
+        monkeypatch.setenv(reference.variable(f"platform.database.{required}"), "other")
     monkeypatch.setenv(reference.variable(key), sample)
     value = OperatorSettings().model_dump(mode="json", by_alias=True)
     for part in key.split("."):

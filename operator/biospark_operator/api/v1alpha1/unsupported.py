@@ -27,6 +27,11 @@ MANAGED = frozenset(
         "access",
         "registry",
         "network",
+        "database.server",
+        "database.name",
+        "database.connectionLimit",
+        "database.extensions",
+        "database.credentials",
         "api.image",
         "api.replicas",
         "api.autoscaling",
@@ -38,7 +43,7 @@ MANAGED = frozenset(
 NOT_MANAGED: Mapping[str, str] = MappingProxyType(
     {
         "mesh": "the service mesh",
-        "database": "the database",
+        "database.migrations": "the schema of the database",
         "secrets": "secrets",
         "certificate": "the certificate",
         "gateway": "the gateway",

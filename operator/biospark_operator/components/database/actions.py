@@ -1,0 +1,37 @@
+"""What an action of the database does: the payloads that `plan` makes and `component` carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.postgres import MAINTENANCE
+from biospark_operator.components.database.credentials import Account
+from biospark_operator.components.database.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Statements to execute in a database, as the operator's own role or as `role`."""
+
+    statements: tuple[Statement, ...]
+    database: str = MAINTENANCE
+    role: str | None = None
+    transaction: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SetPassword:
+    """Give a login a password, made first by `statements`; a new one, and the Secret with it, unless it is given."""
+
+    account: Account
+    login: str
+    statements: tuple[Statement, ...] = ()
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Apply a Secret that holds the right password already."""
+
+    manifest: Manifest = field(repr=False)

@@ -1,0 +1,218 @@
+"""The database as a component: what to read, how to carry actions out. Decisions are in `plan` and `judge`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import sql
+
+from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
+from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.postgres import Server
+from biospark_operator.clients.postgres_errors import LoginRefusedError
+from biospark_operator.clients.postgres_session import Login, Session
+from biospark_operator.components import namespace, ownership, readiness
+from biospark_operator.components.database import catalogue, credentials, judge, removal
+from biospark_operator.components.database import plan as planning
+from biospark_operator.components.database import statements as do
+from biospark_operator.components.database.access import Access
+from biospark_operator.components.database.actions import Run, SetPassword, Write
+from biospark_operator.components.database.credentials import Credentials
+from biospark_operator.components.database.names import (
+    Names,
+    database_id,
+    parse_database_id,
+    parse_role_id,
+    role_id,
+)
+from biospark_operator.components.database.state import Seen
+from biospark_operator.components.manifests import API
+from biospark_operator.components.objects import POLL
+from biospark_operator.engine.component import Action, Environment, Identity, Removed
+from biospark_operator.engine.errors import OutsideError
+from biospark_operator.engine.outcome import Outcome, Progressing, Ready
+
+NAME = "database"
+
+
+@dataclass(frozen=True)
+class DatabaseComponent:
+    """The database of an environment, its roles and its credentials; satisfies `engine.component.Component`."""
+
+    access: Access
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    name: str = NAME
+    condition: str = ConditionType.DATABASE_READY
+    requires: frozenset[str] = frozenset({namespace.NAME})
+
+    def enabled(self, env: Environment) -> bool:
+        """Whether the specification or the platform names a server."""
+        return env.spec.database.server is not None
+
+    def targets(self, env: Environment) -> Sequence[str]:
+        """Return the ids of the database, its roles, and the Secrets with credentials."""
+        if env.spec.database.server is None:
+            return []
+        names, server = Names(env.spec.database.name), env.spec.database.server
+        roles = [role_id(server, names.database, role) for role in names.roles]
+        return [database_id(server, names.database), *roles, *(str(ref) for ref in _secrets(env))]
+
+    async def observe(self, env: Environment) -> Seen:
+        """Read server, database, roles and Secrets, and log in as the API does."""
+        server, names = await self.access.to(_server(env)), Names(env.spec.database.name)
+        secrets = {ref.name: found for ref in _secrets(env) if (found := await self.access.cluster.get(ref))}
+        async with server.session() as session:
+            about = await catalogue.server(session)
+            seen = Seen(
+                server=about,
+                where=str(server.address),
+                now=self.clock(),
+                roles=await catalogue.roles(session, names),
+                memberships=await catalogue.memberships(session, names, about.version_number),
+                database=await catalogue.database(session, names.database),
+                sessions=await catalogue.sessions(session, names),
+                secrets=secrets,
+                authority=server.address.authority,
+            )
+        if judge.refusal(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
+            return seen
+        async with server.session(names.database) as session:
+            seen = replace(seen, inside=await catalogue.inside(session, names, owned=names.owner in seen.roles))
+        deployment = await self.access.cluster.get(ObjectRef("apps/v1", "Deployment", env.spec.namespace.name, API))
+        return replace(
+            seen,
+            login_works=await self._login_works(server, names, seen),
+            has_pods=deployment is not None,
+            rolled_out=_rolled_out(deployment),
+        )
+
+    def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
+        """Return what is to be done, in order."""
+        return planning.plan(env, seen)
+
+    async def apply(self, env: Environment, action: Action) -> None:
+        """Execute the statements of an action, all or none, or write a Secret."""
+        match action.payload:
+            case Run(statements, database, role, transaction):
+                server = await self.access.to(_server(env))
+                async with server.session(database) as session:
+                    await session.run(_doing(action), statements, role=role, transaction=transaction)
+            case SetPassword() as wish:
+                await self._set_password(env, action, wish)
+            case Write(manifest):
+                await self.access.cluster.apply(manifest, force=True)
+
+    def judge(self, env: Environment, seen: Seen) -> Outcome:
+        """Say how far the database is."""
+        if (refused := judge.refusal(env, seen)) is not None:
+            return refused
+        name = env.spec.database.name
+        if pending := self.plan(env, seen):
+            more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""
+            return Progressing(Reason.PROGRESSING, f"still to do: {pending[0].summary[:200]}{more}", POLL)
+        version = f"PostgreSQL {seen.server.version}"
+        message = f"database {name} on {seen.where} ({version}) and its roles are as specified"
+        return Ready(Reason.SUCCEEDED, "; ".join([message, *judge.notes(env, seen)]))
+
+    def facts(self, env: Environment, seen: Seen) -> Mapping[str, Any]:
+        """Return `status.database`."""
+        account, _ = credentials.accounts(Names(env.spec.database.name))
+        held = credentials.stored(account, seen.secrets.get(account.secret))
+        told = {"name": env.spec.database.name, "serverVersion": seen.server.version}
+        if held is not None:
+            told |= {"activeUser": held.user, "rotatedAt": credentials.stamp(held.rotated_at)}
+        return {"database": told}
+
+    async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
+        """Drop or give back databases with their roles, see `removal`, and delete the Secrets."""
+        ids = list(targets)
+        databases = {id_: found for id_ in ids if (found := parse_database_id(id_)) is not None}
+        released: list[str] = [] if owner.deleting else [id_ for id_ in ids if not ObjectRef.is_one(id_)]
+        waiting: dict[str, str] = {}
+        for id_, (wanted, name) in databases.items() if owner.deleting else ():
+            names = Names(name)
+            became, why = await removal.removed(await self.access.to(wanted), names, owner)
+            if became == "waiting":
+                waiting[id_] = why
+            elif became == "kept":
+                released += [id_, *(other for other in ids if parse_role_id(other) in names.roles)]
+        secrets = [ObjectRef.parse(id_) for id_ in ids if ObjectRef.is_one(id_)]
+        await asyncio.gather(*(self._delete(owner, ref) for ref in secrets))
+        return Removed(waiting, tuple(released), tuple(id_ for id_ in ids if id_ not in {*released, *waiting}))
+
+    async def _set_password(self, env: Environment, action: Action, wish: SetPassword) -> None:
+        server = await self.access.to(_server(env))
+        password = wish.password or credentials.new_password()
+        async with server.session() as session:
+            silence = await _silence(session)
+            verifier = session.verifier(Login(wish.login, password))
+            option = sql.SQL("PASSWORD {}").format(sql.Literal(verifier))
+            statements = [*silence, *wish.statements, do.alter_role(wish.login, [option])]
+            await session.run(f"set the password of {wish.login}", statements)
+        if wish.password is None:
+            held = Credentials(wish.login, password, self.clock(), env.annotations.get(ROTATE_REQUESTED_AT))
+            secret = credentials.manifest(env, _server(env), wish.account, held, server.address.authority)
+            await self.access.cluster.apply(secret, force=True)
+
+    async def _login_works(self, server: Server, names: Names, seen: Seen) -> bool | None:
+        account, _ = credentials.accounts(names)
+        held = credentials.stored(account, seen.secrets.get(account.secret))
+        if held is None or held.user not in seen.roles:
+            return None
+        try:
+            await server.try_login(Login(held.user, held.password), names.database)
+        except LoginRefusedError:
+            return False
+        except OutsideError:
+            # All its connections are in use, or a right is missing: that says nothing about the password.
+            return None
+        return True
+
+    async def _delete(self, owner: Identity, ref: ObjectRef) -> None:
+        live = await self.access.cluster.get(ref)
+        if live is not None and ownership.is_created(live, owner):
+            await self.access.cluster.delete(ref, uid=live["metadata"]["uid"])
+
+
+def _server(env: Environment) -> EffectiveDatabaseServer:
+    server = env.spec.database.server
+    if server is None:
+        raise LookupError("the component is enabled only with a server")
+    return server
+
+
+def _secrets(env: Environment) -> list[ObjectRef]:
+    names = (credentials.APP_SECRET, credentials.READER_SECRET)
+    return [ObjectRef("v1", "Secret", env.spec.namespace.name, name) for name in names]
+
+
+def _rolled_out(deployment: Manifest | None) -> str | None:
+    """Return the credentials that all pods have, or None while they don't agree."""
+    if deployment is None or readiness.unready(deployment) is not None:
+        return None
+    notes = (deployment["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    stamp: str | None = notes.get(credentials.ROTATED_AT)
+    return stamp
+
+
+def _doing(action: Action) -> str:
+    """Return what an action is about, for messages: its SQL may be long, its beginning says enough."""
+    return action.summary if len(action.summary) <= 120 else f"{action.summary[:119]}…"
+
+
+async def _silence(session: Session) -> list[do.Statement]:
+    """Return what keeps the verifier of a password out of the server's log, where we may ask for that."""
+    about = await catalogue.server(session)
+    if not about.superuser:
+        return []
+    return [sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in _QUIET]
+
+
+_QUIET = (("log_statement", "none"), ("log_min_error_statement", "panic"), ("log_min_duration_statement", "-1"))

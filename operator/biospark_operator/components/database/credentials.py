@@ -1,0 +1,136 @@
+"""Credentials: which login is due, and the Secret that hands it to the API. Pure, but for `new_password`.
+
+The Secret is the only place where a password is; the server gets a verifier. It says also since when the password
+is in use, so a restart of the operator forgets nothing. The order of a rotation, each step of which may be the
+last before a crash:
+
+1. The login that is not in use gets a password, made first if need be. Nobody uses it yet.
+2. The Secret names it. From here on it is the one in use.
+3. The pods of the API are replaced, because their template carries the time of the rotation.
+4. The other login is dropped once all pods are new and it has no session.
+
+What stopped after 1 begins anew with another password; what stopped later goes on where it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets as random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
+from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
+from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.postgres import SSL_MODES
+from biospark_operator.components import ownership
+from biospark_operator.components.database.names import Names
+from biospark_operator.components.database.state import Seen
+from biospark_operator.components.manifests import namespaced
+from biospark_operator.engine.component import Environment
+
+#: On the Secret: when its password was made, and the request for a rotation that this answered.
+ROTATED_AT, ROTATE_REQUEST = "biospark.ai/rotated-at", "biospark.ai/rotate-request"
+#: Names of the Secrets in the namespace of the environment.
+APP_SECRET, READER_SECRET = "biospark-database", "biospark-database-reader"
+#: Seconds that the login before stays after a rotation: who has just read the Secret may still want to log in.
+GRACE = 60.0
+#: Characters below which a password is none that was made here.
+_SHORTEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who logs in, by the roles it alternates between, and the Secret with its credentials."""
+
+    secret: str
+    logins: tuple[str, ...]
+
+    def other(self, login: str) -> str:
+        """Return the login that is next, which is the same where there is only one."""
+        return self.logins[(self.logins.index(login) + 1) % len(self.logins)]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a Secret holds."""
+
+    user: str
+    password: str = field(repr=False)
+    rotated_at: datetime
+    request: str | None = None
+
+
+def accounts(names: Names) -> tuple[Account, Account]:
+    """Return the account of the API and that of readers."""
+    return Account(APP_SECRET, names.logins), Account(READER_SECRET, (names.reader,))
+
+
+def new_password() -> str:
+    """Return a password of 256 random bits."""
+    return random.token_urlsafe(32)
+
+
+def stored(account: Account, secret: Manifest | None) -> Credentials | None:
+    """Return the credentials in a Secret, or None where it has none that can be used."""
+    data = (secret or {}).get("data") or {}
+    notes = ((secret or {}).get("metadata") or {}).get("annotations") or {}
+    try:
+        user, password = (base64.b64decode(data[key], validate=True).decode() for key in ("username", "password"))
+        rotated_at = datetime.fromisoformat(notes[ROTATED_AT])
+    except (KeyError, ValueError, binascii.Error):
+        return None
+    if user not in account.logins or len(password) < _SHORTEST or rotated_at.tzinfo is None:
+        return None
+    return Credentials(user, password, rotated_at, notes.get(ROTATE_REQUEST))
+
+
+def is_due(env: Environment, held: Credentials, now: datetime) -> bool:
+    """Whether the password is old enough to be replaced, or somebody asked for it."""
+    interval = env.spec.database.credentials.rotation_interval
+    request = env.annotations.get(ROTATE_REQUESTED_AT)
+    return (interval is not None and now - held.rotated_at >= interval) or (
+        request is not None and request != held.request
+    )
+
+
+def is_rolled_out(seen: Seen, held: Credentials) -> bool:
+    """Whether everybody had the time to take these credentials up."""
+    aged = (seen.now - held.rotated_at).total_seconds() >= GRACE
+    return aged and (not seen.has_pods or seen.rolled_out == stamp(held.rotated_at))
+
+
+def stamp(moment: datetime) -> str:
+    """Return a moment as annotations and the status have it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def manifest(
+    env: Environment, server: EffectiveDatabaseServer, account: Account, held: Credentials, authority: bytes | None
+) -> Manifest:
+    """Return the Secret that hands credentials over, with all that a client needs to connect."""
+    database, ssl_mode = env.spec.database.name, SSL_MODES[server.ssl_mode]
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    uri = f"postgresql://{quote(held.user)}:{quote(held.password)}@{host}:{server.port}/{quote(database, safe='')}"
+    values = {
+        "host": server.host,
+        "port": str(server.port),
+        "database": database,
+        "username": held.user,
+        "password": held.password,
+        "sslmode": ssl_mode,
+        "uri": f"{uri}?sslmode={ssl_mode}",
+    }
+    data: Mapping[str, bytes] = {key: value.encode() for key, value in values.items()}
+    if authority is not None:
+        data = {**data, "ca.crt": authority}
+    notes = {ROTATED_AT: stamp(held.rotated_at)} | ({ROTATE_REQUEST: held.request} if held.request else {})
+    secret = namespaced(
+        env, "v1", "Secret", account.secret, type="Opaque",
+        data={key: base64.b64encode(value).decode() for key, value in sorted(data.items())},
+    )  # fmt: skip
+    noted = {**secret, "metadata": {**secret["metadata"], "annotations": notes}}
+    return ownership.marked(noted, env, "database")

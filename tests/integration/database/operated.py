@@ -1,0 +1,184 @@
+"""One environment's database and an operator that does nothing but the passes over it that a test asks for.
+
+PostgreSQL is real; Secrets and the Deployment are in a dictionary, and time goes as the test says.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from biospark_operator.clients.kubernetes import FIELD_MANAGER
+from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.postgres import Servers
+from biospark_operator.components.database import DatabaseComponent, credentials
+from biospark_operator.components.database.access import Access
+from biospark_operator.components.database.names import Names
+from biospark_operator.engine.component import Environment, Removed
+from biospark_operator.engine.convergence import Report, converge
+from biospark_operator.runtime.leader import SoleReplica
+from tests.fakes.environments import environment
+from tests.postgres import Site
+from tests.unit.components.fake_cluster import FakeCluster
+
+OPERATOR_NAMESPACE = "biospark-system"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class SecretsCluster(FakeCluster):
+    """Also says who applied which fields, as an API server does."""
+
+    async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
+        stored = await super().apply(manifest, force=force, dry_run=dry_run)
+        fields = {**manifest, "metadata": {k: v for k, v in manifest["metadata"].items() if k in _OWN}}
+        tree = _tree({k: v for k, v in fields.items() if k not in ("apiVersion", "kind")})
+        entry = {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": tree}
+        stored = {**stored, "metadata": {**stored["metadata"], "managedFields": [entry]}}
+        self.objects[ObjectRef.of(stored)] = stored
+        return stored
+
+
+_OWN = frozenset({"labels", "annotations", "ownerReferences"})
+
+
+def _tree(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {f"f:{key}": _tree(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return {f"k:{json.dumps({'uid': item['uid']})}": _tree(item) for item in value}
+    return {}
+
+
+@dataclass
+class Operated:
+    """One environment on a site."""
+
+    site: Site
+    servers: Servers
+    database: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+    cluster: SecretsCluster = field(default_factory=SecretsCluster)
+    now: datetime = START
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    environment_name: str = "dev"
+
+    def __post_init__(self) -> None:
+        values = {"username": self.site.admin, "password": self.site.password}
+        self.hold("v1", "Secret", OPERATOR_NAMESPACE, "admin", data=encoded(values))
+
+    def hold(self, api_version: str, kind: str, namespace: str, name: str, **content: Any) -> None:
+        """Put an object into the cluster."""
+        metadata = {"name": name, "namespace": namespace, "uid": f"uid-of-{name}"}
+        manifest = {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
+        self.cluster.objects[ObjectRef.of(manifest)] = manifest
+
+    @property
+    def names(self) -> Names:
+        """The names of the database and its roles."""
+        return Names(self.database)
+
+    @property
+    def component(self) -> DatabaseComponent:
+        """The component, on this test's clock."""
+        return DatabaseComponent(Access(self.cluster, self.servers, OPERATOR_NAMESPACE), clock=lambda: self.now)
+
+    @property
+    def env(self) -> Environment:
+        """The environment as it is specified."""
+        server = {
+            "host": self.site.server.address,
+            "port": self.site.server.port,
+            "sslMode": "Disable",
+            "adminSecretRef": {"name": "admin"},
+        }
+        database = {"server": server, "name": self.database, **self.wishes}
+        return replace(environment(self.environment_name, database=database, **self.spec), annotations=self.annotations)
+
+    async def run(self, *, apply: bool = True) -> Report:
+        """Make one pass."""
+        return await converge(self.component, self.env, apply=apply, leadership=SoleReplica())
+
+    async def settled(self) -> Report:
+        """Make passes until one does nothing, which has to be soon."""
+        for _ in range(3):
+            report = await self.run()
+            if not report.done:
+                return report
+        raise AssertionError(f"does not settle: {[action.summary for action in report.done]}")
+
+    async def stopped_after(self, actions: int) -> bool:
+        """Begin a pass that is killed after a number of actions; say whether it was done before that."""
+        component, env = self.component, self.env
+        planned = component.plan(env, await component.observe(env))
+        for action in planned[:actions]:
+            await component.apply(env, action)
+        return len(planned) <= actions
+
+    async def remove(self, *, retain: bool = False, deleting: bool = True) -> Removed:
+        """Take one step of removal."""
+        owner = replace(self.env.identity, retain=retain, deleting=deleting)
+        return await self.component.remove(owner, self.component.targets(self.env))
+
+    async def removed(self, *, retain: bool = False) -> Removed:
+        """Remove until nothing is waited for, which has to be at once."""
+        result = await self.remove(retain=retain)
+        assert not result.waiting
+        return result
+
+    def pass_time(self, **delta: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(**delta)
+
+    def secret(self, name: str = credentials.APP_SECRET) -> dict[str, str]:
+        """Return what a Secret of the environment holds."""
+        ref = ObjectRef("v1", "Secret", self.env.spec.namespace.name, name)
+        data = self.cluster.objects[ref]["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def roll_out(self, *, finished: bool = True) -> None:
+        """Let the pods of the API have the credentials of the moment, or with `finished` False begin to."""
+        stamp = self.cluster.objects[ObjectRef("v1", "Secret", self.env.spec.namespace.name, credentials.APP_SECRET)][
+            "metadata"
+        ]["annotations"][credentials.ROTATED_AT]
+        template = {"metadata": {"annotations": {credentials.ROTATED_AT: stamp}}}
+        replicas = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": int(finished), "observedGeneration": 1}
+        namespace = self.env.spec.namespace.name
+        self.hold(
+            "apps/v1", "Deployment", namespace, "biospark-api", spec={"replicas": 1, "template": template},
+            status=replicas,
+        )  # fmt: skip
+
+    def as_app(self, statement: str, *params: object) -> list[tuple[object, ...]]:
+        """Execute a statement as the API does."""
+        held = self.secret()
+        return self.site.sql(
+            statement, *params, database=self.database, user=held["username"], password=held["password"]
+        )
+
+    def as_reader(self, statement: str) -> list[tuple[object, ...]]:
+        """Execute a statement as a reader does."""
+        held = self.secret(credentials.READER_SECRET)
+        return self.site.sql(statement, database=self.database, user=held["username"], password=held["password"])
+
+    def as_owner(self, statement: str) -> None:
+        """Execute a statement as migrations do."""
+        with self.site.connected(self.database) as connection:
+            connection.execute(f'SET ROLE "{self.names.owner}"')  # type: ignore[arg-type]
+            connection.execute(statement)  # type: ignore[arg-type]
+
+    def by_hand(self, statement: str, *, inside: bool = False) -> None:
+        """Execute a statement as somebody else, with `{name}` for each of the names."""
+        names = {key: f'"{getattr(self.names, key)}"' for key in ("database", "owner", "app", "migrator", "reader")}
+        first, second = (f'"{login}"' for login in self.names.logins)
+        text = statement.format(**names, app_1=first, app_2=second)
+        self.site.sql(text, database=self.database if inside else "postgres")
+
+
+def encoded(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the data of a Secret."""
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

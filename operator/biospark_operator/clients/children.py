@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing
@@ -76,13 +77,18 @@ class Children:
 
     async def follow(self, api_version: str, kind: str) -> None:
         """Keep up with one kind. Returns or raises an `OutsideError` when it has to be begun anew."""
-        synced = self._synced[api_version, kind]
+        synced, there = self._synced[api_version, kind], set[ObjectRef]()
         try:
             async for news in self._client.follow(api_version, kind, labels=self._labels):
                 match news:
-                    case Listing():
-                        self._listed(api_version, kind, news)
-                        synced.set()
+                    case Listing(items=items):
+                        there.update(map(ObjectRef.of, items))
+                        for item in items:
+                            self._happened(Change(item, gone=False))
+                        if news.last:
+                            self._drop_all_but(there, api_version, kind, int(news.version))
+                            there.clear()
+                            synced.set()
                     case Change():
                         self._happened(news)
         finally:
@@ -121,14 +127,12 @@ class Children:
         await self._client.delete(ref, uid=uid)
         self._known.pop(ref, None)
 
-    def _listed(self, api_version: str, kind: str, listing: Listing) -> None:
-        for item in listing.items:
-            self._happened(Change(item, gone=False))
-        there = {ObjectRef.of(item) for item in listing.items}
+    def _drop_all_but(self, there: AbstractSet[ObjectRef], api_version: str, kind: str, version: int) -> None:
+        """Take what was known of a kind and is not `there` for gone; the list was made at this version."""
         of_kind = [ref for ref in self._known if (ref.api_version, ref.kind) == (api_version, kind)]
         for ref in of_kind:
             # What was applied after the list was made is not in it, and is there.
-            if ref not in there and self._known[ref].version <= int(listing.version):
+            if ref not in there and self._known[ref].version <= version:
                 self._changed(self._known.pop(ref).object, None)
 
     def _happened(self, change: Change) -> None:

@@ -34,8 +34,9 @@ TIMEOUT = 30.0
 WATCH_SECONDS = 300
 #: Seconds without even a bookmark after which a watch counts as dead.
 SILENCE = 90.0
-#: Objects that are listed in one request.
-PAGE = 500
+#: Objects that are listed in one request. As Python objects they take ten times what they take as text, and all
+#: kinds are listed at once when the operator starts: larger pages would be what needs most memory ever.
+PAGE = 100
 #: Seconds that a watch lasts at least if all is well. One that is closed sooner is not simply begun anew.
 SHORTEST_WATCH = 1.0
 
@@ -45,10 +46,11 @@ _CONFIDENTIAL = frozenset({"Secret"})
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a kind as they were at one resourceVersion."""
+    """All objects of a kind as they were at one resourceVersion, page by page: all pages up to the `last` one."""
 
     version: str
     items: Sequence[Manifest]
+    last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ class KubernetesClient:
         labels: str = "",
         only_metadata: bool = False,
     ) -> AsyncIterator[Listing | Change]:
-        """Yield all objects of a kind, then each change of one.
+        """Yield all objects of a kind, page by page, then each change of one.
 
         Goes on over the streams that the API server closes every few minutes. Ends when it can't go on where it
         was, so that something may have been missed; raises as all methods do, also when the stream falls silent:
@@ -171,8 +173,10 @@ class KubernetesClient:
             return {**item, "apiVersion": api_version, "kind": kind}
 
         accept = _accept("PartialObjectMetadataList") if only_metadata else "application/json"
-        version, items = await self._collection(path, purpose, labels, accept, confidential=confidential)
-        yield Listing(version, [named(item) for item in items])
+        version = ""
+        async for page in self._pages(path, purpose, labels, accept, confidential=confidential):
+            version = page.version
+            yield Listing(version, [named(item) for item in page.items], page.last)
         accept = _accept("PartialObjectMetadata") if only_metadata else "application/json"
         began = -SHORTEST_WATCH
         while time.monotonic() - began >= SHORTEST_WATCH:
@@ -184,11 +188,10 @@ class KubernetesClient:
                 if event["type"] != "BOOKMARK":
                     yield Change(named(event["object"]), gone=event["type"] == "DELETED")
 
-    async def _collection(
+    async def _pages(
         self, path: str, purpose: str, labels: str, accept: str, *, confidential: bool
-    ) -> tuple[str, Sequence[Manifest]]:
-        """Return a collection, read page by page, and the resourceVersion to watch it from."""
-        items: Sequence[Manifest] = []
+    ) -> AsyncIterator[Listing]:
+        """Yield the pages of a collection. The resourceVersion to watch it from is the same in all of them."""
         following: str | None = None
         while True:
             page = await self._send(
@@ -201,10 +204,10 @@ class KubernetesClient:
                 label_selector=labels or None,
                 accept=accept,
             )
-            items = [*items, *(page["items"] or ())]
             following = page["metadata"].get("continue")
+            yield Listing(page["metadata"]["resourceVersion"], page["items"] or (), last=not following)
             if not following:
-                return page["metadata"]["resourceVersion"], items
+                return
 
     async def _events(
         self, path: str, purpose: str, version: str, labels: str, accept: str, *, confidential: bool

@@ -106,6 +106,18 @@ async def test_what_was_listed_is_not_asked_for_again(followed: Followed) -> Non
     assert followed.client.asked == []
 
 
+async def test_a_list_of_several_pages_counts_when_it_is_complete(followed: Followed) -> None:
+    await followed.hears(listing(5, service(3)))
+    await followed.ends(None)
+    await followed.begins_anew()
+    await followed.hears(Listing("9", [service(8, "b")], last=False))
+    assert not followed.children.watched("v1", "Service")
+    assert followed.told == [(None, 3), (None, 8)]  # `a` may be on a later page
+    await followed.hears(Listing("9", [service(8, "c")]))
+    assert followed.children.watched("v1", "Service")
+    assert followed.told == [(None, 3), (None, 8), (None, 8), (3, None)]
+
+
 async def test_what_is_not_there_and_what_is_no_child_is_asked_for(followed: Followed) -> None:
     followed.client.live = {A: service(9), POD: service(9)}
     await followed.hears(listing(5))

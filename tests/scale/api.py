@@ -19,7 +19,8 @@ Body = dict[str, Any]
 
 #: Requests under way at once: as many as the operator has by default.
 CONCURRENCY = 64
-TOO_MANY_REQUESTS = 429
+#: Answers after which the same request is sent again: the API server is overloaded, or just starting.
+NOT_NOW = frozenset({429, 503, 504})
 SECONDS = aiohttp.ClientTimeout(total=60)
 ENVIRONMENTS = "/apis/biospark.ai/v1alpha1/biosparkenvironments"
 
@@ -100,7 +101,7 @@ class Api:
                     if answer.status < 400:
                         found: Body = json.loads(content)
                         return found
-                    if answer.status != TOO_MANY_REQUESTS:
+                    if answer.status not in NOT_NOW:
                         words = content.decode(errors="replace")[:500]
                         raise RefusedError(f"{method} {path}: {answer.status} {words}")
                 await asyncio.sleep(float(answer.headers.get("Retry-After", 1)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -18,13 +19,13 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.reconcile import Memory, Next, Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
-from biospark_operator.runtime.handlers import FINALIZER
 from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.store import KubernetesStore
 from dev.cluster import Size
@@ -52,8 +53,9 @@ def own_control_plane() -> Iterator[str]:
     """Path of the kubeconfig of a control plane on which one operator process runs at a time, and nothing else.
 
     For tests that look at everything in the cluster; they are in the group "rights", so that one worker has them all.
+    `BIOSPARK_INSTANCE` names another instance, for those who run these tests side by side on one machine.
     """
-    with cluster_of_this_worker("rights") as path:
+    with cluster_of_this_worker(os.environ.get("BIOSPARK_INSTANCE", "rights")) as path:
         yield path
 
 

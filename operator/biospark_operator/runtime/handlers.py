@@ -19,6 +19,7 @@ import kopf
 from kopf._core.engines import peering
 
 from biospark_operator.api.v1alpha1.environment import (
+    FINALIZER,
     GROUP,
     PLURAL,
     RECONCILE_REQUESTED_AT,
@@ -27,9 +28,8 @@ from biospark_operator.api.v1alpha1.environment import (
 )
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.engine.errors import NotLeaderError
+from biospark_operator.runtime import scanning
 from biospark_operator.runtime.loop import Environments
-
-FINALIZER = "biospark.ai/finalizer"
 
 #: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
 _LOGIN_LIFETIME = timedelta(minutes=10)
@@ -186,6 +186,7 @@ async def run(
 
     `started` is called when kopf has installed its handlers of signals, so that it can put back its own.
     """
+    scanning.correct()
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry(environments, may_act),

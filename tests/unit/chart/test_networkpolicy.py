@@ -56,7 +56,10 @@ PAIRS = [pair for end in ENDS for pair in ((OPERATOR, end), (end, OPERATOR))]
 NARROW: dict[str, Any] = {
     "ingressNamespaces": [],
     "dns": {"cidrs": [f"{NODE_LOCAL_DNS}/32"]},
-    "egress": {"apiServer": {"cidrs": [f"{API_SERVER}/32"], "ports": [6443]}},
+    "egress": {
+        "apiServer": {"cidrs": [f"{API_SERVER}/32"], "ports": [6443]},
+        "database": {"cidrs": ["10.8.0.7/32"]},
+    },
     "additionalEgress": [{"to": [{"ipBlock": {"cidr": "10.9.0.0/16"}}], "ports": [{"port": 3128}]}],
 }
 
@@ -100,6 +103,8 @@ def test_exactly_what_the_operator_needs_is_let_through(
         (OPERATOR, NODE_LOCAL_DNS, {"UDP 53", "TCP 53"}),
         (OPERATOR, DNS, {"UDP 53", "TCP 53"}),
         (OPERATOR, "10.9.1.1", {"TCP 3128"}),
+        (OPERATOR, "10.8.0.7", {"TCP 5432"}),
+        (OPERATOR, "10.8.0.8", NOTHING),
         (PROMETHEUS, OPERATOR, NOTHING),
         ("10.9.1.1", OPERATOR, NOTHING),
     ],

@@ -1,0 +1,50 @@
+"""What of a resource the operator works on, and what it is told of it beside the specification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.components.platform import Platform
+from biospark_operator.engine.component import Environment
+from biospark_operator.engine.outcome import Blocked
+from biospark_operator.runtime.admission import admission, identity_of
+from tests.fakes.environments import body
+
+SERVER = {"host": "db.example", "adminSecretRef": {"name": "admin"}}
+
+
+def admit(resource: Any, defaults: PlatformDefaults | None = None) -> Environment | Blocked:
+    return admission(defaults or PlatformDefaults(), "biospark-system")(resource)
+
+
+def test_requests_come_along_with_the_specification() -> None:
+    env = admit(body(metadata={"annotations": {ROTATE_REQUESTED_AT: "now"}}))
+    assert isinstance(env, Environment)
+    assert env.annotations == {ROTATE_REQUESTED_AT: "now"}
+
+
+@pytest.mark.parametrize(("metadata", "deleting"), [({}, False), ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, True)])
+def test_only_what_is_being_deleted_loses_its_data(metadata: dict[str, str], deleting: bool) -> None:
+    assert identity_of(body(metadata=metadata)).deleting is deleting
+
+
+def test_the_platforms_server_is_that_of_environments_without_one() -> None:
+    platform = Platform.model_validate({"database": SERVER})
+    env = admit(body(), platform.defaults())
+    assert isinstance(env, Environment)
+    assert env.spec.database.server is not None
+    assert env.spec.database.server.host == "db.example"
+
+
+@pytest.mark.parametrize("wish", [{"name": "records"}, {"connectionLimit": 5}, {"extensions": [{"name": "hstore"}]}])
+def test_a_wish_for_a_database_without_a_server_is_not_ignored(wish: dict[str, Any]) -> None:
+    refused = admit(body(database=wish))
+    assert isinstance(refused, Blocked)
+    assert refused.reason == Reason.PLATFORM_SETTING_MISSING
+    assert "spec.database.server" in refused.message
+    assert isinstance(admit(body(database={**wish, "server": SERVER})), Environment)

@@ -222,6 +222,16 @@ async def test_a_collection_is_listed_page_by_page(server: ApiServer, client: Ku
     assert [r.query.get("continue") for r in server.requests if r.query.get("limit")] == [None, "more"]
 
 
+async def test_no_more_than_one_page_of_a_collection_is_held(server: ApiServer, client: KubernetesClient) -> None:
+    first = {"metadata": {"resourceVersion": "5", "continue": "more"}, "items": [{"metadata": {"name": "one"}}]}
+    server.script["/api/v1/namespaces/a/secrets"] = [says(first), _listed("two"), streams()]  # type: ignore[list-item]
+    asked = []
+    async for news in client.follow("v1", "Secret", namespace="a"):
+        assert isinstance(news, Listing)
+        asked.append((news.last, sum("limit" in request.query for request in server.requests)))
+    assert asked == [(False, 1), (True, 2)]
+
+
 async def test_an_object_may_be_larger_than_the_buffer_of_the_connection(
     server: ApiServer, client: KubernetesClient
 ) -> None:

@@ -24,7 +24,8 @@ from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.platform import Platform
-from biospark_operator.engine.reconcile import Memory, Next, Reconciler
+from biospark_operator.engine.passes import Memory, Next
+from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import SoleReplica
 from biospark_operator.runtime.store import KubernetesStore

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from biospark_operator.engine.contest import QUIET
-from biospark_operator.engine.reconcile import Next
+from biospark_operator.engine.passes import Next
 from tests.integration.conftest import Operated
 
 pytestmark = pytest.mark.integration

@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
-from biospark_operator.api.v1alpha1.environment import FINALIZER, RECONCILE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.engine import events, graph, report
-from biospark_operator.engine.backoff import Backoff
-from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity
-from biospark_operator.engine.contest import Contest
+from biospark_operator.engine.component import Action, AnyComponent, Identity
 from biospark_operator.engine.convergence import Leadership, Report, converge
 from biospark_operator.engine.inventory import Inventory
 from biospark_operator.engine.outcome import Blocked, Failed, Progressing, Waiting, can_be_built_on
+from biospark_operator.engine.passes import (
+    Admission,
+    Body,
+    Identify,
+    Memory,
+    Next,
+    Pass,
+    Store,
+    is_fresh,
+    requested,
+    status_of,
+)
 from biospark_operator.engine.removal import Removal, remove
-
-Body = Mapping[str, Any]
 
 #: Seconds until something that needs a human is looked at again without being woken.
 BLOCKED_RETRY = 120.0
@@ -36,69 +42,6 @@ BLOCKED_RETRY = 120.0
 REMOVAL_RETRY = 2.0
 #: Part of the interval by which passes are spread, so that environments don't move in step.
 JITTER = 0.1
-
-
-class Store(Protocol):
-    """Where environments live: the API server, or a dictionary in tests."""
-
-    async def read(self, name: str) -> Body | None:
-        """Return the resource as it is now, or None if it does not exist."""
-
-    async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
-        """Make `status` the whole status of the resource that `body` is a reading of."""
-
-    async def record(self, body: Body, event: events.Event) -> None:
-        """Record an Event on the resource. Best effort: a lost Event must not fail a pass."""
-
-
-#: Turns a resource into an environment, or says why it can't be worked on.
-Admission = Callable[[Body], Environment | Blocked]
-#: Says which environment a resource is, also when its specification can't be read.
-Identify = Callable[[Body], Identity]
-
-
-@dataclass
-class Memory:
-    """What is remembered of one environment between passes. Losing it costs time, never correctness."""
-
-    backoff: Backoff = field(default_factory=Backoff)
-    contest: Contest = field(default_factory=Contest)
-    reports: dict[str, Report] = field(default_factory=dict)
-    #: How many deletions were begun, by component. For the metrics, which take them out.
-    deletions: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True)
-class Next:
-    """When to look again if nothing happens before: in `after` seconds, or with None only when woken.
-
-    `gone` says that there is nothing left to look at.
-    """
-
-    after: float | None
-    gone: bool = False
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass: the reading of the resource that it works on, and what it is about."""
-
-    body: Body
-    env: Environment
-    components: Sequence[AnyComponent]
-    memory: Memory
-    #: Whether nothing has been told of this generation yet: what is done then is no repair.
-    fresh: bool
-
-    @property
-    def applies(self) -> bool:
-        """Whether this pass may change anything: mode Apply, not Plan."""
-        return self.env.spec.mode is Mode.APPLY
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        """The status as it was read."""
-        return _status(self.body)
 
 
 @dataclass(frozen=True)
@@ -126,16 +69,16 @@ class Reconciler:
             return Next(None, gone=True)
         self.leadership.check()
         if body["spec"].get("suspend"):
-            return await self._finish(body, report.suspended(_status(body)), after=None)
+            return await self._finish(body, report.suspended(status_of(body)), after=None)
         env = self.admit(body)
         if isinstance(env, Blocked):
-            return await self._finish(body, report.refused(env, _status(body)), after=BLOCKED_RETRY)
-        if asked := _is_fresh(body) or bool(_request(body)):
+            return await self._finish(body, report.refused(env, status_of(body)), after=BLOCKED_RETRY)
+        if asked := is_fresh(body) or bool(requested(body)):
             memory.contest.clear()
         # Who fights over a field wakes us all the time: that says nothing about what failed elsewhere.
         if asked or (changed and not memory.contest.is_on(self.monotonic())):
             memory.backoff.reset()
-        this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory, _is_fresh(body))
+        this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory, is_fresh(body))
         wanted = Inventory.wanted(env, this.components)
         this = await self._begin(this, wanted)
         reports = await graph.traverse(this.components, lambda c, needs: self._visit(c, needs, this))
@@ -153,7 +96,7 @@ class Reconciler:
             return Next(None, gone=True)
         self.leadership.check()
         if body["spec"].get("suspend"):
-            return await self._finish(body, report.suspended(_status(body)), after=None)
+            return await self._finish(body, report.suspended(status_of(body)), after=None)
         owner = self.identify(body)
         if owner.protected:
             message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
@@ -173,7 +116,7 @@ class Reconciler:
 
     def _holdings(self, body: Body) -> Inventory:
         """Return all that may exist of an environment: somebody may have taken entries out of its status."""
-        held = Inventory.from_status(_status(body))
+        held = Inventory.from_status(status_of(body))
         env = self.admit(body)
         if isinstance(env, Blocked):
             return held
@@ -188,7 +131,7 @@ class Reconciler:
         """Write what is about to happen, if that is news: a generation, a request, things to be created."""
         held = Inventory.from_status(this.status)
         intended = held | wanted if this.applies else held
-        if held.covers(intended) and not this.fresh and not _request(this.body):
+        if held.covers(intended) and not this.fresh and not requested(this.body):
             return this
         conditions = (
             report.beginning(this.env.generation, this.components, applies=this.applies)
@@ -297,7 +240,7 @@ class Reconciler:
         A field of `fields` that is None or empty is taken away; what is not named stays as it was. The resource
         is not read again: an edit in between would pass for the generation that was worked on.
         """
-        before, generation = _status(body), body["metadata"]["generation"]
+        before, generation = status_of(body), body["metadata"]["generation"]
         status = {
             **before,
             **(fields or {}),
@@ -307,7 +250,7 @@ class Reconciler:
         }
         if inventory is not None:
             status["inventory"] = inventory.to_status()
-        if request := _request(body):
+        if request := requested(body):
             status["lastHandledReconcileAt"] = request
         status = {key: value for key, value in status.items() if value not in (None, [])}
         if status != before:
@@ -343,22 +286,6 @@ class Reconciler:
         return REMOVAL_RETRY
 
 
-def _status(body: Body) -> Mapping[str, Any]:
-    return body.get("status") or {}
-
-
-def _is_fresh(body: Body) -> bool:
-    """Whether nothing has been told of this generation yet."""
-    status = _status(body)
-    return status.get("observedGeneration") != body["metadata"]["generation"] or not status.get("conditions")
-
-
 def _was_settled(condition: Mapping[str, Any]) -> bool:
     """Whether a component was as this operator left it, by its last condition."""
     return condition.get("status") == "True" or condition.get("reason") == Reason.DRIFT_CONTESTED
-
-
-def _request(body: Body) -> str | None:
-    """Return the forced reconcile that was asked for and not accepted yet."""
-    wanted = (body["metadata"].get("annotations") or {}).get(RECONCILE_REQUESTED_AT)
-    return wanted if wanted and wanted != _status(body).get("lastHandledReconcileAt") else None

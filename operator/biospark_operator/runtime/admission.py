@@ -20,7 +20,7 @@ from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environ
 from biospark_operator.components import namespace
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked
-from biospark_operator.engine.reconcile import Admission
+from biospark_operator.engine.passes import Admission
 
 
 def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 
 from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
-from biospark_operator.engine.reconcile import Memory, Next, Reconciler
+from biospark_operator.engine.passes import Memory, Next
+from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime import metrics
 
 logger = logging.getLogger(__name__)

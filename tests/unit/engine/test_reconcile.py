@@ -16,7 +16,8 @@ from biospark_operator.engine.errors import (
     UnavailableError,
 )
 from biospark_operator.engine.outcome import Progressing
-from biospark_operator.engine.reconcile import BLOCKED_RETRY, Memory, Reconciler
+from biospark_operator.engine.passes import Memory
+from biospark_operator.engine.reconcile import BLOCKED_RETRY, Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
 from tests.fakes.environments import body
 from tests.fakes.world import FakeComponent, FakeLeadership, FakeStore, World

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.engine.errors import NotLeaderError, UnavailableError
-from biospark_operator.engine.reconcile import Next
+from biospark_operator.engine.passes import Next
 from biospark_operator.runtime import loop
 from biospark_operator.runtime.loop import Environments
 

@@ -13,7 +13,7 @@ from biospark_operator.engine.component import Action
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.errors import UnavailableError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
-from biospark_operator.engine.reconcile import Next
+from biospark_operator.engine.passes import Next
 from biospark_operator.runtime import metrics
 from biospark_operator.runtime.loop import Environments
 

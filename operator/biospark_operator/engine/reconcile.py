@@ -17,6 +17,7 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.engine import events, graph, report
 from biospark_operator.engine.component import Action, AnyComponent, Identity
 from biospark_operator.engine.convergence import Leadership, Report, converge
@@ -118,7 +119,7 @@ class Reconciler:
         """Return all that may exist of an environment: somebody may have taken entries out of its status."""
         held = Inventory.from_status(status_of(body))
         env = self.admit(body)
-        if isinstance(env, Blocked):
+        if isinstance(env, Blocked) or env.spec.mode is not Mode.APPLY:
             return held
         return held | Inventory.wanted(env, [c for c in self.components if c.enabled(env)])
 

@@ -569,6 +569,14 @@ async def test_deletion_also_finds_what_somebody_took_out_of_the_status(bench) -
     assert bench.world.things == {}
 
 
+async def test_deletion_looks_for_nothing_that_mode_plan_never_made(bench) -> None:
+    bench.world.things["house"] = "somebody's"
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert (await bench.teardown()).gone
+    assert bench.world.writes() == []
+
+
 async def test_finalizers_of_others_on_the_resource_are_named_when_ours_goes(bench) -> None:
     bench.store.body["metadata"]["finalizers"] = ["biospark.ai/finalizer", "example.com/hold"]
     await bench.run()

@@ -141,7 +141,7 @@ class Children:
             self._late[ref].append(change)
             return
         known = self._known.get(ref)
-        if known is not None and _version(change.object) <= known.version:
+        if known is not None and _older(change, known):
             return
         before = known.object if known else None
         if change.gone:
@@ -150,6 +150,12 @@ class Children:
         else:
             self._known[ref] = _Known.of(change.object)
             self._changed(before, change.object)
+
+
+def _older(change: Change, known: _Known) -> bool:
+    """Whether a change is one that is known already. A write of ours may make an object no child any more."""
+    version = _version(change.object)
+    return version < known.version or (version == known.version and not change.gone)
 
 
 def _version(live: Manifest) -> int:

@@ -208,6 +208,14 @@ async def test_after_a_deletion_the_api_server_is_asked_whether_it_is_gone(follo
     assert followed.told[-1] == (6, None), "who waits for the deletion is woken"
 
 
+async def test_what_our_own_write_makes_no_child_any_more_is_forgotten(followed: Followed) -> None:
+    await followed.hears(listing(5, service(3)))
+    await followed.children.apply(service(0), force=True)
+    await followed.hears(Change(service(100), gone=True))
+    followed.client.live = {A: service(120)}
+    assert await followed.version() == 120, "who released it must see what others make of it"
+
+
 async def test_a_deletion_that_was_missed_is_found_by_the_next_list(followed: Followed) -> None:
     await followed.hears(listing(5, service(3), service(4, "b")))
     await followed.ends(None)

@@ -1,17 +1,18 @@
-"""Replicas of the operator, each with a proxy of its own before the API server. Used by `test_availability`."""
+"""Replicas of the operator, each with a proxy of its own before the API server, and what tests ask about them."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from biospark_operator.clients.kubernetes import KubernetesClient
 from biospark_operator.clients.objects import Manifest
 from tests.chaos.apiproxy import ApiProxy
 from tests.chaos.faults import Call
-from tests.operator_process import LEASE, Operator
+from tests.operator_process import LEASE, Operator, Site
 
 
 def about_lease(call: Call) -> bool:
@@ -66,3 +67,16 @@ async def holder(client: KubernetesClient) -> str | None:
     """Return who holds the Lease."""
     found: str | None = (await lease(client))["spec"].get("holderIdentity")
     return found
+
+
+@asynccontextmanager
+async def another(site: Site) -> AsyncIterator[Site]:
+    """Give one more environment on the same cluster, taken away at the end whatever became of the operator."""
+    made = Site(site.client, site.kubeconfig, site.operator)
+    try:
+        yield made
+    finally:
+        if await made.body():
+            made.patch({"metadata": {"finalizers": None}})
+            made.kubectl("delete", "bse", made.name, "--ignore-not-found", "--wait=false")
+            made.kubectl("delete", "namespace", made.namespace, "--ignore-not-found", "--wait=false")

@@ -22,13 +22,16 @@ from biospark_operator.runtime.leader import LEASE_DURATION, RENEW_DEADLINE
 from tests.chaos import wrong_clock
 from tests.chaos.apiproxy import ApiProxy
 from tests.chaos.faults import Blackhole, Call, Hold, every
-from tests.chaos.replicas import Replica, about_lease, holder, lease, working
+from tests.chaos.forked import forked
+from tests.chaos.replicas import Replica, about_lease, another, holder, lease, working
 from tests.operator_process import LEASE, Operator, Site
 
 #: Seconds until another replica leads when the leader is gone without a word, at most.
 TAKEOVER = 20.0
-#: The same when it was told to end.
-HANDOVER = 3.0
+#: The same when it was told to end. It takes two seconds at most until the other one looks at the Lease.
+HANDOVER = 5.0
+#: Seconds that a process may take to start on a busy machine.
+START = 60.0
 
 Start = Callable[..., Awaitable[Replica]]
 
@@ -50,7 +53,7 @@ async def start(
 
         async def started(name: str, **options: Any) -> Replica:
             proxy = await stack.enter_async_context(ApiProxy(control_plane, name))
-            replica = Operator(proxy.kubeconfig(tmp_path), operator.log, name, **options)
+            replica = Operator(proxy.kubeconfig(tmp_path), operator.log, name, **{"spawn": forked, **options})
             stack.callback(killed, replica)
             return Replica(replica.start(), proxy)
 
@@ -75,13 +78,13 @@ async def first(start: Start, client: KubernetesClient) -> Replica:
 async def second(first: Replica, start: Start) -> Replica:
     """The replica that stands by, and has seen who leads."""
     replica = await start("second")
-    await replica.proxy.wait_for(lambda call: about_lease(call) and call.status == 200)
+    await replica.proxy.wait_for(lambda call: about_lease(call) and call.status == 200, seconds=START)
     return replica
 
 
 async def leading(replica: Replica) -> Replica:
     """Return a replica when it has the Lease for the first time."""
-    await replica.proxy.wait_for(taking)
+    await replica.proxy.wait_for(taking, seconds=START)
     return replica
 
 
@@ -165,31 +168,26 @@ async def test_a_standby_takes_over_at_once_when_the_leader_is_told_to_end(
 async def test_a_leader_that_was_paused_in_the_middle_of_a_pass_does_nothing_when_it_goes_on(
     site: Site, first: Replica, second: Replica
 ) -> None:
-    settled, begun, new = site, another(site), another(site)
-    settled.apply()
-    await settled.settled()
-    rule = first.proxy.add(lambda call: working(call) and begun.namespace in call.path, Hold())
-    begun.apply()
-    await rule.hit()
-    first.pause()
-    # What waits for it when it goes on: an answer, so that the next step is due; a change, and a new environment.
-    rule.remove()
-    gone = await policy_deleted(settled)
-    new.apply()
-    await leads(site, second, TAKEOVER)
-    await begun.settled()
-    await new.settled()
-    await policy_is_back(settled, gone)
-    mark = len(first.proxy.calls)
-    first.resume()
-    assert await first.ended(5) == 1
+    site.apply()
+    await site.settled()
+    async with another(site) as begun, another(site) as new:
+        rule = first.proxy.add(lambda call: working(call) and begun.namespace in call.path, Hold())
+        begun.apply()
+        await rule.hit()
+        first.pause()
+        # What waits for it when it goes on: an answer, so that the next step is due; a change, a new environment.
+        rule.remove()
+        gone = await policy_deleted(site)
+        new.apply()
+        await leads(site, second, TAKEOVER)
+        await begun.settled()
+        await new.settled()
+        await policy_is_back(site, gone)
+        mark = len(first.proxy.calls)
+        first.resume()
+        assert await first.ended(10) == 1
     assert not [str(call) for call in first.work(mark)]
     assert await holder(site.client) == "second"
-
-
-def another(site: Site) -> Site:
-    """Return another environment on the same cluster. It goes with its namespace when the first one does."""
-    return Site(site.client, site.kubeconfig, site.operator)
 
 
 async def test_a_leader_that_reaches_nobody_is_gone_before_another_leads(
@@ -210,7 +208,7 @@ async def test_a_leader_that_reaches_nobody_is_gone_before_another_leads(
     first.operator.start()
     await site.settled()
     mark = len(first.proxy.calls)
-    await first.proxy.wait_for(lambda call: about_lease(call) and call.status == 200, since=mark)
+    await first.proxy.wait_for(lambda call: about_lease(call) and call.status == 200, since=mark, seconds=START)
     assert not held.forwarded
     assert not [str(call) for call in first.work() if call.at > ended]
 
@@ -280,7 +278,7 @@ async def test_a_lease_is_judged_by_its_renewals_and_not_by_their_stamps(site: S
     stamps = ["2001-01-01T00:00:00.000000Z", "2101-01-01T00:00:00.000000Z"]
     await renewed(stamps[0])
     standby = await start("standby")
-    await standby.proxy.wait_for(lambda call: about_lease(call) and call.status == 200)
+    await standby.proxy.wait_for(lambda call: about_lease(call) and call.status == 200, seconds=START)
     began = last = await renewed(stamps[0])
     while last - began < duration + 3:
         await asyncio.sleep(0.5)

@@ -102,6 +102,8 @@ class ObjectsComponent:
     evidence: Evidence | None = None
     assess: Assess = assess_each
     tell: Tell = _nothing
+    #: Whether a field is one that this operator changes from time to time, so that its change repairs nothing.
+    routine: Callable[[str], bool] = lambda _: False
     field_manager: str = field(default=FIELD_MANAGER, repr=False)
 
     def enabled(self, env: Environment) -> bool:
@@ -158,7 +160,9 @@ class ObjectsComponent:
             summary = f"replace {ref.short}, as {fixed} can't be changed"
             return Action(Verb.REPLACE, str(ref), summary, payload=write, rivals=rivals)
         write = _Write(desired, force=True, seen={"uid": uid})
-        return Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=write, rivals=rivals)
+        routine = all(self.routine(path) for path in paths)
+        summary = f"set {', '.join(paths)}"
+        return Action(Verb.UPDATE, str(ref), summary, routine=routine, payload=write, rivals=rivals)
 
     async def apply(self, env: Environment, action: Action) -> None:
         """Server-side apply the object of the action; what is ours already is forced.

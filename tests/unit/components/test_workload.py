@@ -10,6 +10,7 @@ import pytest
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import workload
+from biospark_operator.components.database.credentials import APP_SECRET, ROTATED_AT
 from biospark_operator.components.objects import Seen
 from biospark_operator.components.ownership import marked
 from biospark_operator.components.platform import Platform
@@ -17,6 +18,7 @@ from biospark_operator.engine.component import Environment
 from biospark_operator.engine.errors import RejectedError
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
+from tests.unit.components.test_objects import Cluster as Applied
 
 AUTOSCALING = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
 
@@ -182,3 +184,36 @@ def test_service_disruption_budget_and_policies_mean_the_pods_of_the_deployment(
     assert built["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
     names = {port["name"] for port in pod_of(environment())["containers"][0]["ports"]}
     assert {port["targetPort"] for port in built["Service"]["spec"]["ports"]} == names
+
+
+def with_database() -> Environment:
+    return environment(database={"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}})
+
+
+def secret(rotated_at: str) -> Manifest:
+    metadata = {"name": APP_SECRET, "namespace": "biospark-dev", "annotations": {ROTATED_AT: rotated_at}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+
+
+def test_the_pods_have_the_credentials_of_the_database_where_there_is_one() -> None:
+    mounts = pod_of(with_database())["containers"][0]["volumeMounts"]
+    assert {"name": "database", "mountPath": "/etc/biospark/database", "readOnly": True} in mounts
+    assert {"name": "database", "secret": {"secretName": APP_SECRET}} in pod_of(with_database())["volumes"]
+    assert "database" not in str(pod_of(environment())["volumes"])
+
+
+async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
+    env, cluster = with_database(), Applied(secret("2026-01-01T00:00:00Z"))
+    component = workload.component(cluster, Platform())
+    for action in component.plan(env, await component.observe(env)):
+        await component.apply(env, action)
+    assert component.plan(env, await component.observe(env)) == []
+    await cluster.apply(secret("2026-02-01T00:00:00Z"), force=True)
+    (rotation,) = component.plan(env, await component.observe(env))
+    assert rotation.routine
+    await component.apply(env, rotation)
+    live: Any = next(found for ref, found in cluster.objects.items() if ref.kind == "Deployment")
+    assert live["spec"]["template"]["metadata"]["annotations"] == {ROTATED_AT: "2026-02-01T00:00:00Z"}
+    live["spec"]["replicas"] = 7
+    (repair,) = component.plan(env, await component.observe(env))
+    assert not repair.routine

@@ -20,11 +20,15 @@ from typing import Any
 import yaml
 
 from dev import deploy
-from dev.cluster import Cluster, ClusterError, Size
+from dev.cluster import Cluster, ClusterError, Size, instance
+from dev.cluster.local import LocalProvider
+from dev.cluster.postgres import Server
 from dev.cluster.size import missing_for_node
 from dev.deploy import CHECKOUT, Tools
 
 EXAMPLE = CHECKOUT / "examples" / "development.yaml"
+#: The major version of the server that holds the databases.
+POSTGRES = 18
 #: Seconds until the environment has to be ready.
 PATIENCE = 180.0
 
@@ -37,7 +41,11 @@ def main() -> int:
     try:
         with _step("Starting a Kubernetes cluster on this machine"):
             cluster.up(Size.CONTROL_PLANE if missing else Size.NODE, report=_say)
-        tools = _operator_as_process(cluster) if missing else _operator_as_pods(cluster)
+        server = _server(cluster)
+        if server is not None:
+            with _step(f"Starting PostgreSQL {POSTGRES}"):
+                server.up()
+        tools = _operator_as_process(cluster, server) if missing else _operator_as_pods(cluster, server)
         name = yaml.safe_load(EXAMPLE.read_text())["metadata"]["name"]
         with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}"):
             tools.kubectl("apply", "-f", str(EXAMPLE))
@@ -54,26 +62,35 @@ def main() -> int:
     return 0
 
 
-def _operator_as_pods(cluster: Cluster) -> Tools:
+def _server(cluster: Cluster) -> Server | None:
+    """The PostgreSQL server beside the cluster, at an address that pods reach; None where that can't be known."""
+    if not isinstance(cluster.provider, LocalProvider):
+        return None
+    return Server.of(instance.default_name(), POSTGRES, cluster.host_address)
+
+
+def _operator_as_pods(cluster: Cluster, server: Server | None) -> Tools:
     with _step("Building the images of the operator and the API"):
         images = cluster.build_project_images(report=_say)
     with _step("helm install charts/biospark-operator"):
-        return deploy.install(cluster, images, report=_say)
+        return deploy.install(cluster, images, report=_say, server=server)
 
 
-def _operator_as_process(cluster: Cluster) -> Tools:
+def _operator_as_process(cluster: Cluster, server: Server | None) -> Tools:
     """Run the operator as a process of this user, beside a control plane without a node."""
     tools = Tools(cluster.kubeconfig)
     with _step("Starting the operator as a process (there is no node for pods)"):
         tools.define()
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": deploy.NAMESPACE}}
-        tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
+        deploy.create_namespace(tools)
         log = _state(cluster) / "operator.log"
         _stop_process(cluster)
         settings = {"LOG_FORMAT": "text", "HTTP_HOST": "127.0.0.1", "HTTP_PORT": "0", "LEADER_ELECTION": "false"}
         environment = {f"BIOSPARK_OPERATOR_{key}": value for key, value in settings.items()}
         environment |= {"KUBECONFIG": str(cluster.kubeconfig)}
         environment |= {"BIOSPARK_OPERATOR_PLATFORM__API_IMAGE": "localhost/biospark/api:dev"}
+        if server is not None:
+            deploy.hand_over(tools, server)
+            environment |= {"BIOSPARK_OPERATOR_PLATFORM__DATABASE": json.dumps(deploy.database(server))}
         with log.open("w") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "biospark_operator.runtime.main"],
@@ -141,6 +158,8 @@ def _next_steps(cluster: Cluster, name: str, environment: Mapping[str, Any], mis
     steps = {
         f"kubectl delete deployment biospark-api -n {namespace}": "it comes back",
         f"kubectl label ns {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite": "it is put back",
+        f"kubectl get bse {name} -o jsonpath='{{.status.database}}'": "its database and the login in use",
+        f"kubectl annotate bse {name} biospark.ai/rotate-requested-at=now": "new credentials, new pods, no outage",
         f"kubectl describe bse {name}": "what was repaired, and why things are as they are",
         f'kubectl patch bse {name} --type=merge -p \'{{"spec":{{"api":{{"replicas":2}}}}}}\'': "rolls out",
         "kubectl apply -f examples/plan-only.yaml": "then: kubectl get bse plan-only -o yaml",
@@ -170,6 +189,8 @@ def down() -> int:
     """Stop the demo and remove every trace of it; returns the exit code."""
     cluster = Cluster.for_instance()
     _stop_process(cluster)
+    if isinstance(cluster.provider, LocalProvider):
+        Server.of(instance.default_name(), POSTGRES).down()
     cluster.down(report=print)
     return 0
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from dev.cluster import Cluster, programs
 from dev.cluster.local import LocalProvider
+from dev.cluster.postgres import SUPERUSER, Server
 
 CHECKOUT = Path(__file__).parents[1]
 CHART = CHECKOUT / "charts" / "biospark-operator"
@@ -64,25 +65,72 @@ class Tools:
         return done.stdout
 
 
-def values(cluster: Cluster, images: Mapping[str, str]) -> dict[str, Any]:
-    """Return the chart's values for a local cluster: its images, and its DNS server, which is no pod."""
+#: The Secret with the administrator of the PostgreSQL server.
+DATABASE_ADMIN = "postgres-admin"
+
+
+def values(cluster: Cluster, images: Mapping[str, str], server: Server | None = None) -> dict[str, Any]:
+    """Return the chart's values for a local cluster: its images, and what is no pod: its DNS, and PostgreSQL."""
     repository, _, tag = images["operator"].rpartition(":")
     dns = [cluster.node_address] if isinstance(cluster.provider, LocalProvider) else []
-    return {
+    made: dict[str, Any] = {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "platform": {"apiImage": images["api"], "network": {"dnsAddresses": dns}},
         "networkPolicy": {"dns": {"cidrs": [f"{address}/32" for address in dns]}},
     }
+    if server is not None:
+        made["platform"]["database"] = database(server)
+        made["platform"]["network"]["database"] = [{"cidr": server.address, "ports": [server.port]}]
+        made["networkPolicy"]["egress"] = {"database": {"cidrs": [f"{server.address}/32"], "ports": [server.port]}}
+    return made
 
 
-def install(cluster: Cluster, images: Mapping[str, str], report: Callable[[str], None] = print) -> Tools:
-    """Install or upgrade the chart and return when its pods are ready, with the tools to go on with."""
+def database(server: Server) -> dict[str, Any]:
+    """Return the platform setting that gives every environment a database on `server`."""
+    return {
+        "host": server.address,
+        "port": server.port,
+        "sslMode": "Disable",
+        "adminSecretRef": {"name": DATABASE_ADMIN},
+    }
+
+
+def create_namespace(tools: Tools) -> None:
+    """Create the namespace of the operator."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(namespace))
+
+
+def hand_over(tools: Tools, server: Server) -> None:
+    """Give the operator, whose namespace is there, the administrator of `server`."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": DATABASE_ADMIN, "namespace": NAMESPACE},
+        "stringData": {"username": SUPERUSER, "password": server.password},
+    }
+    tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(secret))
+
+
+def install(
+    cluster: Cluster,
+    images: Mapping[str, str],
+    report: Callable[[str], None] = print,
+    server: Server | None = None,
+) -> Tools:
+    """Install or upgrade the chart and return when its pods are ready, with the tools to go on with.
+
+    With a PostgreSQL `server` every environment gets a database on it.
+    """
     tools = Tools(cluster.kubeconfig)
+    if server is not None:
+        create_namespace(tools)
+        hand_over(tools, server)
     report(f"Installing the chart into the namespace {NAMESPACE}")
     tools.helm(
         "upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace",
         "--take-ownership", "--values", "-",
-        text=json.dumps(values(cluster, images)),
+        text=json.dumps(values(cluster, images, server)),
     )  # fmt: skip
     try:
         tools.kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, "--timeout=120s")

@@ -177,6 +177,8 @@ class ObjectsComponent:
         try:
             await self.cluster.apply(_on(write.manifest, seen), force=write.force)
         except ConflictError:
+            if write.force:
+                raise
             raise _taken(ref) from None
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:

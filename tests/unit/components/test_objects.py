@@ -279,6 +279,9 @@ async def test_a_repair_is_never_applied_to_another_object_of_the_name(env: Envi
     (action,) = made.plan(env, await made.observe(env))
     await made.apply(env, action)
     assert cluster.manifests[-1]["metadata"]["uid"] == "uid-ConfigMap"
+    cluster.refused, cluster.refusal = lambda manifest: True, ConflictError("uid mismatch; retrying")
+    with pytest.raises(ConflictError, match="uid mismatch"):
+        await made.apply(env, action)
 
 
 def binding(env: Environment) -> Sequence[Manifest]:

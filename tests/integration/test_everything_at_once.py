@@ -1,4 +1,4 @@
-"""What happens to all environments at once: many made and deleted together, and the definition deleted under them."""
+"""What a running operator makes of many things at once: environments, a definition deleted under it, a fight."""
 
 from __future__ import annotations
 
@@ -150,3 +150,35 @@ async def test_a_deleted_definition_takes_no_protected_environment_and_its_retur
     await later.until(later_is_gone, "deletion works as before", 60)
     assert site.operator.alive
     assert "Traceback" not in site.operator.log.read_text()
+
+
+async def test_somebody_who_changes_a_field_all_the_time_is_named_and_costs_few_writes(site: Site) -> None:
+    """A controller that answers each repair at once, and an operator that is woken by it each time."""
+    site.apply()
+    await site.settled()
+    other = beside(site)
+    other.apply()
+    await other.settled()
+    updates = 'biospark_operator_actions_total{component="namespace",verb="Update"}'
+    before = site.operator.metric(updates) or 0
+    quota = ObjectRef("v1", "ResourceQuota", site.namespace, "biospark-quota")
+    patch = ["patch", "quota", quota.name, "-n", site.namespace, "--type=merge", "--field-manager=cost-controller"]
+    answers = 0
+
+    async def contested() -> bool:
+        nonlocal answers
+        live = await site.client.get(quota)
+        if live is not None and live["spec"]["hard"]["pods"] != "999":
+            answers += 1
+            site.kubectl(*patch, "-p", '{"spec":{"hard":{"pods":"999"}}}')
+        return await site.told("NamespaceReady") == ("False", "DriftContested")
+
+    await site.until(contested, "who fights is named", 60)
+    message = next(c["message"] for c in (await site.body())["status"]["conditions"] if c["type"] == "NamespaceReady")
+    assert "cost-controller changes spec.hard.pods" in message
+    assert 5 <= answers <= 7
+    assert (site.operator.metric(updates) or 0) - before <= answers
+    for one in (site, other):
+        one.kubectl("delete", "networkpolicy", "biospark-default-deny", "-n", one.namespace)
+    for one in (site, other):
+        await one.until(one.policy, "nothing else is slowed down", 15)

@@ -33,8 +33,9 @@ LIMIT = 4
 IDLE = 5.0
 #: Seconds that connecting, and waiting for one's turn, may take.
 CONNECT, TURN = 5.0, 10.0
-#: How many may wait for their turn. Fewer than passes run at once, so a slow server never holds up all of them.
-WAITING = 10
+#: How many may wait for their turn at a server that has been silent for so many seconds. They are fewer than passes
+#: run at once, so a slow server never holds up all of them.
+WAITING, SILENCE = 10, 2.0
 #: Seconds after which what is kept of a server that nobody asks for is dropped.
 FORGOTTEN = 600.0
 #: Seconds in which nobody tries to connect to a server that did not answer.
@@ -79,7 +80,8 @@ class Server:
         self._may_act = may_act
         self._turns = asyncio.Semaphore(limit)
         self._limit = limit
-        self._open = self._waiting = 0
+        self._open = self._waiting = self._lent = 0
+        self._answered = time.monotonic()
         self._asked = time.monotonic()
         self._idle: list[tuple[float, str, Session]] = []
         self._sweep: asyncio.TimerHandle | None = None
@@ -96,6 +98,7 @@ class Server:
                 yield session
             finally:
                 if session.usable:
+                    self._answered = time.monotonic()
                     self._idle.append((time.monotonic(), database, session))
                     self._expect_sweep()
                 else:
@@ -138,7 +141,9 @@ class Server:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         self._asked = time.monotonic()
-        if self._waiting >= WAITING:
+        if not self._lent:
+            self._answered = self._asked
+        if self._waiting >= WAITING and self._asked - self._answered > SILENCE:
             raise self._busy()
         self._waiting += 1
         try:
@@ -148,9 +153,11 @@ class Server:
             raise self._busy() from None
         finally:
             self._waiting -= 1
+        self._lent += 1
         try:
             yield
         finally:
+            self._lent -= 1
             self._turns.release()
 
     def _busy(self) -> UnavailableError:

@@ -15,7 +15,7 @@ from biospark_operator.clients import postgres
 from biospark_operator.clients.postgres import Address, Servers
 from biospark_operator.clients.postgres_errors import LoginRefusedError, MissingDatabaseError
 from biospark_operator.clients.postgres_session import Login
-from biospark_operator.engine.errors import AccessError, OutsideError, UnavailableError
+from biospark_operator.engine.errors import AccessError, NotLeaderError, OutsideError, UnavailableError
 from dev.cluster.postgres import Server
 from dev.cluster.postgres import Server as Running
 from tests.postgres import Site, server
@@ -77,15 +77,25 @@ async def test_however_many_ask_there_are_only_so_many_connections(client: postg
     assert 1 < most <= postgres.LIMIT
 
 
-async def test_a_crowd_at_a_busy_server_is_sent_away_instead_of_holding_up_everything(client: postgres.Server) -> None:
-    async def ask() -> None:
-        async with client.session() as session:
-            await session.rows("wait", "SELECT pg_sleep(0.3)")
+async def ask(client: postgres.Server, seconds: float) -> None:
+    async with client.session() as session:
+        await session.rows("wait", "SELECT pg_sleep(%s)", seconds)
 
-    results = await asyncio.gather(*(ask() for _ in range(16)), return_exceptions=True)
-    refused = [result for result in results if result is not None]
-    assert len(refused) == 16 - postgres.LIMIT - postgres.WAITING
-    assert all(isinstance(error, UnavailableError) and "busy" in error.message for error in refused)
+
+async def test_a_busy_server_that_answers_is_waited_for(client: postgres.Server) -> None:
+    await asyncio.gather(*(ask(client, 0.01) for _ in range(40)))
+
+
+async def test_a_crowd_at_a_slow_server_is_sent_away_instead_of_holding_up_everything(
+    client: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "SILENCE", 0.2)
+    crowd = [asyncio.create_task(ask(client, 2)) for _ in range(postgres.LIMIT + postgres.WAITING)]
+    await asyncio.sleep(0.5)
+    with pytest.raises(UnavailableError, match="busy"):
+        await ask(client, 0)
+    await asyncio.gather(*crowd)
+    await ask(client, 0)
 
 
 async def test_a_restarted_server_is_connected_to_anew(opened: Servers) -> None:
@@ -209,3 +219,25 @@ async def test_a_transaction_is_all_or_nothing(client: postgres.Server, one_site
         with pytest.raises(OutsideError):
             await session.run("create roles", [first, second, second])
     assert one_site.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", f"{one_site.name}__") == []
+
+
+async def test_a_process_that_lost_its_leadership_keeps_nothing_of_what_it_began(one_site: Site) -> None:
+    asked = 0
+
+    def may_act() -> None:
+        nonlocal asked
+        asked += 1
+        if asked > 2:
+            raise NotLeaderError
+
+    servers = Servers(may_act=may_act)
+    client = servers.at(address(one_site.server), Login(one_site.admin, one_site.password))
+    names = [f"{one_site.name}_{n}" for n in "abc"]
+    statements = [sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)) for name in names]
+    async with client.session() as session:
+        with pytest.raises(NotLeaderError):
+            await session.run("create roles", statements[:2])
+        with pytest.raises(NotLeaderError):
+            await session.run("create a role", statements[2:], transaction=False)
+    assert one_site.sql("SELECT 1 FROM pg_roles WHERE rolname = ANY(%s)", names) == []
+    await servers.close()

@@ -29,7 +29,7 @@ test: test-unit test-integration test-e2e ## Run all tests
 test-unit: programs ## Run the tests that need nothing (the chart's need helm, which is built once)
 	@$(PY) -m pytest -n 2 --dist loadgroup tests/unit
 test-integration: programs ## Run the tests that need a control plane
-	@$(PY) -m pytest -n 2 --dist loadgroup -m integration tests/integration tests/chaos tests/api tests/scale
+	@$(PY) -m pytest -n 2 --dist loadfile -m integration tests/integration tests/chaos tests/api tests/scale
 test-e2e: programs ## Run the tests that need a node: root on Linux
 	@$(PY) -m pytest -m e2e tests
 test-long: export BIOSPARK_LONG = 1

@@ -53,7 +53,7 @@ def kubeconfig() -> Iterator[str]:
 def own_control_plane() -> Iterator[str]:
     """Path of the kubeconfig of a control plane on which one operator process runs at a time, and nothing else.
 
-    For tests that look at everything in the cluster; they are in the group "rights", so that one worker has them all.
+    For tests that look at everything in the cluster. Each parallel worker has its own.
     `BIOSPARK_INSTANCE` names another instance, for those who run these tests side by side on one machine.
     """
     with cluster_of_this_worker(os.environ.get("BIOSPARK_INSTANCE", "rights")) as path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -60,7 +61,8 @@ async def restricted(
 ) -> AsyncIterator[Restricted]:
     """Yield an operator that works with the chart's rights, or others, by a token of the chart's ServiceAccount.
 
-    Its calls go through the event loop of the test: while that waits for a slow command, the operator waits as well.
+    Its calls go through the event loop of the test: what takes seconds belongs into a thread, or the operator waits
+    for it as well, and loses its Lease.
     """
     tools = Tools(Path(kubeconfig))
     apply(tools, chart_rights() if rights is None else rights)
@@ -102,13 +104,14 @@ async def handled(site: Site) -> bool:
     return bool((body.get("status") or {}).get("lastHandledReconcileAt") == request)
 
 
-def ask_again(site: Site) -> None:
+async def ask_again(site: Site) -> None:
     """Ask for a pass over an environment."""
-    site.kubectl("annotate", "bse", site.name, "--overwrite", f"{RECONCILE_REQUESTED_AT}={uuid.uuid4().hex}")
+    request = f"{RECONCILE_REQUESTED_AT}={uuid.uuid4().hex}"
+    await asyncio.to_thread(site.kubectl, "annotate", "bse", site.name, "--overwrite", request)
 
 
 async def passed(site: Site) -> None:
     """Wait until a whole pass was made. When one begins it says so: once a second one does, the first is over."""
     for _ in range(2):
-        ask_again(site)
+        await ask_again(site)
         await site.until(lambda: handled(site), "a pass begins")

@@ -19,7 +19,7 @@ from tests.integration.restricted import ROLES, apply, ask_again, chart_rights, 
 from tests.operator_process import Site
 from tests.unit.chart.helm import Manifest
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("rights")]
+pytestmark = pytest.mark.integration
 
 LONG = bool(os.environ.get("BIOSPARK_LONG"))
 #: Seconds until a right that came back is made use of; by itself the operator tries every minute.
@@ -65,7 +65,7 @@ async def test_a_missing_right_is_named_and_used_as_soon_as_it_is_there(own_cont
         assert 'cannot create resource \\"events\\"' in run.operator.log.read_text()
 
         apply(tools, chart_rights_without(DELETE_NAMESPACES))
-        look_again(site)
+        await look_again(site)
         for condition in ("NetworkReady", "RegistryReady", "AccessReady"):
             await becomes(site, condition, ("True", "Succeeded"))
         await becomes(site, "WorkloadReady", ("False", "Unschedulable"))
@@ -100,6 +100,6 @@ async def becomes(site: Site, type_: str, wanted: tuple[str, str]) -> None:
     await site.until(so, f"{type_} becomes {wanted}", HEALED)
 
 
-def look_again(site: Site) -> None:
+async def look_again(site: Site) -> None:
     if not LONG:
-        ask_again(site)
+        await ask_again(site)

@@ -21,7 +21,7 @@ from tests.integration.restricted import ROLES, Restricted, apply, chart_rights,
 from tests.operator_process import Site
 from tests.unit.chart.helm import Manifest
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("rights")]
+pytestmark = pytest.mark.integration
 
 RBAC = "rbac.authorization.k8s.io"
 THREADS = 4

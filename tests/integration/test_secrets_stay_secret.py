@@ -7,6 +7,7 @@ searched: every object of the cluster, the log, the metrics.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import uuid
@@ -24,7 +25,7 @@ from tests.integration.all_objects import Place, all_objects
 from tests.integration.restricted import Restricted, apply, ask_again, passed, restricted
 from tests.operator_process import Site
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("rights")]
+pytestmark = pytest.mark.integration
 
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 #: Bytes that etcd takes at most for one object, nearly.
@@ -124,10 +125,11 @@ class World:
         await becomes(site, ("True", "Succeeded"))
         self.hidden.add(copy_of(site))
 
-    def seen(self, *, also_where_it_may_be: bool = False) -> list[str]:
+    async def seen(self, *, also_where_it_may_be: bool = False) -> list[str]:
         """Return where in the cluster the value is found."""
         found = []
-        for place, item in all_objects(self.run.kubeconfig).items():
+        objects = await asyncio.to_thread(all_objects, self.run.kubeconfig)
+        for place, item in objects.items():
             known = place in self.hidden and not also_where_it_may_be
             looked_at = {key: value for key, value in item.items() if not (known and key == "data")}
             if self.planted.is_in("\n".join(strings(looked_at))):
@@ -169,9 +171,9 @@ async def test_no_value_of_a_pull_secret_is_seen_anywhere_else(own_control_plane
         world = World(run, Planted.new())
         try:
             await everything_that_touches_secrets(world)
-            assert world.seen() == []
+            assert await world.seen() == []
             # The search finds what there is to find.
-            assert world.seen(also_where_it_may_be=True) == sorted(map(str, world.hidden))
+            assert await world.seen(also_where_it_may_be=True) == sorted(map(str, world.hidden))
             assert not world.planted.is_in(run.operator.log.read_text())
             assert not world.planted.is_in(run.operator.ask("/metrics")[1])
         finally:
@@ -224,5 +226,5 @@ async def the_api_server_refuses(world: World, site: Site) -> None:
                 await passed(site)
                 assert rule.hits
                 assert await site.told("RegistryReady") not in (None, ("True", "Succeeded"))
-    ask_again(site)
+    await ask_again(site)
     await world.copied(site)

@@ -27,8 +27,9 @@ PASSES = 16
 @pytest.fixture
 def site() -> Iterator[Site]:
     """A server of its own, with the 100 connections that a server has by default."""
-    with server(18, "-many") as running, Site(running, superuser=False) as made:
-        yield made
+    with server(18, "-many") as running:
+        # What is on the server goes with it.
+        yield Site(running, superuser=False).__enter__()
 
 
 async def passes(environments: list[Operated]) -> None:

@@ -137,9 +137,9 @@ class Opponent:
     async def fights(self, condition: str) -> None:
         """Go on until the operator says that somebody fights with it."""
         for _ in range(20):
+            await self.strikes()
             if await self.env.told(condition) == ("False", "DriftContested"):
                 return
-            await self.strikes()
             self.now += 5
         raise AssertionError(f"nobody noticed: {await self.env.status()}")
 

@@ -7,6 +7,10 @@ environment costs the API server nothing. Three rules keep what is read here as 
 - What `apply` answers counts at once, and an older event never replaces it: we see our own writes.
 - While a kind is not watched (not yet, or the watch was interrupted) the API server is asked.
 
+One kind of absence is known: a namespace that was created here a moment ago is empty but for what is made here. That
+spares a new environment a question for each of its objects. Should somebody have been faster, the creation is
+refused, and the API server is asked from then on.
+
 A watch that begins anew compares the new list with what was known, so a deletion in between is noticed.
 Objects are kept as JSON text, a fifth of what they would take as Python objects.
 """
@@ -15,13 +19,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
+from biospark_operator.engine.errors import OutsideError
 
+#: Seconds for which a namespace that was created here counts as new: a first pass is over by then.
+NEW = 30.0
 #: Told of every change that is not an echo of our own write: the object before and after it. `None` before says
 #: that it was not known, `None` after that it is gone or not a child any more.
 Changed = Callable[[Manifest | None, Manifest | None], None]
@@ -46,7 +54,12 @@ class Children:
     """Children by reference. Reads and writes as `KubernetesClient` does; `follow` fills it."""
 
     def __init__(
-        self, client: KubernetesClient, kinds: Iterable[tuple[str, str]], labels: str, changed: Changed
+        self,
+        client: KubernetesClient,
+        kinds: Iterable[tuple[str, str]],
+        labels: str,
+        changed: Changed,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the objects of `kinds`, pairs of apiVersion and kind, that the label selector `labels` selects."""
         self._client = client
@@ -54,6 +67,9 @@ class Children:
         self._changed = changed
         self._known: dict[ObjectRef, _Known] = {}
         self._synced = {kind: asyncio.Event() for kind in kinds}
+        self._monotonic = monotonic
+        #: Namespaces that were created here, each with the time until which it counts as new.
+        self._new: dict[str, float] = {}
         #: Events of objects that an apply is under way for: whether they are its echo is known when it ends.
         self._late: dict[ObjectRef, list[Change]] = {}
 
@@ -97,8 +113,12 @@ class Children:
     async def get(self, ref: ObjectRef) -> Manifest | None:
         """Return the object, or None where it does not exist."""
         of_ours = (ref.api_version, ref.kind) in self._synced
-        known = self._known.get(ref) if of_ours and self.watched(ref.api_version, ref.kind) else None
-        return known.object if known else await self._client.get(ref)
+        if of_ours and self.watched(ref.api_version, ref.kind):
+            if known := self._known.get(ref):
+                return known.object
+            if self._in_new_namespace(ref):
+                return None
+        return await self._client.get(ref)
 
     async def list(
         self, api_version: str, kind: str, *, namespace: str | None = None, labels: str = "", fields: str = ""
@@ -116,6 +136,11 @@ class Children:
             answer = await self._client.apply(manifest, force=force)
             if (ref.api_version, ref.kind) in self._synced:
                 self._known[ref] = _Known.of(answer)
+            if ref.kind == "Namespace" and manifest["metadata"].get("resourceVersion") == NEVER:
+                self._new[ref.name] = self._monotonic() + NEW
+        except OutsideError:
+            self._new.pop(ref.namespace or ref.name, None)
+            raise
         finally:
             self._late.pop(ref, None)
             for change in late:
@@ -124,8 +149,16 @@ class Children:
 
     async def delete(self, ref: ObjectRef, *, uid: str) -> None:
         """Start deleting the object with this uid, see `KubernetesClient.delete`."""
+        self._new.pop(ref.namespace or ref.name, None)
         await self._client.delete(ref, uid=uid)
         self._known.pop(ref, None)
+
+    def _in_new_namespace(self, ref: ObjectRef) -> bool:
+        until = self._new.get(ref.namespace or "")
+        if until is None or self._monotonic() < until:
+            return until is not None
+        del self._new[ref.namespace or ""]
+        return False
 
     def _drop_all_but(self, there: AbstractSet[ObjectRef], api_version: str, kind: str, version: int) -> None:
         """Take what was known of a kind and is not `there` for gone; the list was made at this version."""
@@ -145,6 +178,7 @@ class Children:
             return
         before = known.object if known else None
         if change.gone:
+            self._new.pop(ref.namespace or ref.name, None)
             self._known.pop(ref, None)
             self._changed(before or change.object, None)
         else:

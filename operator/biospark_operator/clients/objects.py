@@ -12,6 +12,8 @@ from typing import Any
 
 #: An object as the API server takes and gives it. Never changed in place.
 Manifest = Mapping[str, Any]
+#: A resourceVersion that no object has: a manifest with it creates an object and never changes one.
+NEVER = "1"
 
 
 @dataclass(frozen=True, slots=True, order=True)

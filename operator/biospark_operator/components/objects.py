@@ -18,14 +18,12 @@ from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.components import drift, field_owners, ownership, readiness
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
 
-#: A resourceVersion that no object has: a manifest with it creates an object and never changes one.
-NEVER = "1"
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
 _FIXED = {"RoleBinding": "roleRef", "Secret": "type"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.children import Children
+from biospark_operator.clients.children import NEW, Children
 from biospark_operator.clients.kubernetes import Change, Listing
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.errors import UnavailableError
 
 A = ObjectRef("v1", "Service", "ns", "a")
@@ -31,6 +31,7 @@ class Client:
         self.news: asyncio.Queue[Listing | Change | Exception | None] = asyncio.Queue()
         self.applied: Callable[[], None] = lambda: None
         self.version = 100
+        self.refusal: Exception | None = None
 
     async def get(self, ref: ObjectRef) -> Manifest | None:
         self.asked.append(ref)
@@ -38,6 +39,8 @@ class Client:
 
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
         self.applied()
+        if self.refusal:
+            raise self.refusal
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(self.version)}}
@@ -59,7 +62,14 @@ class Followed:
     def __init__(self) -> None:
         self.client = Client()
         self.told: list[tuple[int | None, int | None]] = []
-        self.children = Children(self.client, [("v1", "Service")], "x=y", self._changed)  # type: ignore[arg-type]
+        self.now = 0.0
+        self.children = Children(
+            self.client,  # type: ignore[arg-type]
+            [("v1", "Service")],
+            "x=y",
+            self._changed,
+            monotonic=lambda: self.now,
+        )
         self.task = asyncio.create_task(self.children.follow("v1", "Service"))
 
     def _changed(self, before: Manifest | None, after: Manifest | None) -> None:
@@ -230,3 +240,34 @@ async def test_what_was_applied_after_a_list_was_made_is_not_taken_for_deleted(f
     await followed.hears(listing(50))
     assert await followed.version() == 100
     assert followed.told == []
+
+
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "resourceVersion": NEVER}}
+
+
+async def test_nothing_is_asked_for_in_a_namespace_that_was_created_here_a_moment_ago(followed: Followed) -> None:
+    await followed.hears(listing(5))
+    await followed.children.apply(NAMESPACE, force=False)
+    assert await followed.version() is None
+    assert await followed.children.get(POD) is None
+    assert followed.client.asked == [POD], "what is not watched is asked for"
+    followed.now = NEW
+    assert await followed.version() is None
+    assert followed.client.asked == [POD, A]
+
+
+@pytest.mark.parametrize("how", ["applied", "unwatched", "refused", "deleted"])
+async def test_a_namespace_that_may_hold_something_is_asked(followed: Followed, how: str) -> None:
+    await followed.hears(listing(5))
+    existing = {**NAMESPACE, "metadata": {"name": "ns"}}
+    await followed.children.apply(existing if how == "applied" else NAMESPACE, force=False)
+    followed.client.live = {A: service(9)}
+    if how == "unwatched":
+        await followed.ends(None)
+    if how == "deleted":
+        await followed.children.delete(ObjectRef("v1", "Namespace", None, "ns"), uid="u")
+    if how == "refused":
+        followed.client.refusal = UnavailableError("somebody was faster")
+        with pytest.raises(UnavailableError):
+            await followed.children.apply(service(0), force=False)
+    assert await followed.version() == 9

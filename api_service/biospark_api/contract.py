@@ -95,12 +95,9 @@ def _parameters(contract: Contract, path: str) -> list[dict[str, Any]]:
             if text:
                 parameters[-1]["description"] = text
     for name in contract.takes:
-        schema = {"type": "string", "minLength": 1}
-        if name == "Idempotency-Key":
-            schema |= {"maxLength": 255, "pattern": "^[ -~]+$"}
-        parameters.append(
-            {"name": name, "in": "header", "required": False, "description": _HEADERS[name], "schema": schema}
-        )
+        limits = {"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"} if name == "Idempotency-Key" else {}
+        header = {"name": name, "in": "header", "required": False, "description": _HEADERS[name]}
+        parameters.append({**header, "schema": {"type": "string", **limits}})
     return parameters
 
 

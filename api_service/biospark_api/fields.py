@@ -9,7 +9,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 MAX_DEPTH = 32
@@ -64,6 +64,22 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _text(form: str) -> BeforeValidator:
+    """Take text of this form only; pydantic would take a number of seconds as well."""
+    expected = re.compile(form)
+
+    def check(value: object) -> object:
+        if not (isinstance(value, str) and expected.fullmatch(value)):
+            raise PydanticCustomError("form", "Input should be a date or moment as RFC 3339 writes it")
+        return value
+
+    return BeforeValidator(check)
+
+
+_DATE = r"\d{4}-\d\d-\d\d"
+_MOMENT = _DATE + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
+
+
 def _lived(day: date) -> date:
     # The day has begun somewhere on Earth up to 14 hours before it does in UTC.
     if not _EARLIEST <= day <= (datetime.now(UTC) + timedelta(hours=14)).date():
@@ -113,9 +129,9 @@ Email = Annotated[str, Field(max_length=254, pattern=_ADDRESS), AfterValidator(s
 """An e-mail address; kept in lower case, so that one address is one patient or user."""
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ().\-]{1,18}$", max_length=20)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=50)]
-BirthDate = Annotated[date, AfterValidator(_lived)]
-PastMoment = Annotated[AwareDatetime, AfterValidator(_happened)]
-Moment = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
+BirthDate = Annotated[date, _text(_DATE), AfterValidator(_lived)]
+PastMoment = Annotated[AwareDatetime, _text(_MOMENT), AfterValidator(_happened)]
+Moment = Annotated[AwareDatetime, _text(_MOMENT), AfterValidator(_in_calendar)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 NewPassword = Annotated[
     str, Field(min_length=PASSWORD_LENGTH[0], max_length=PASSWORD_LENGTH[1]), AfterValidator(_strong)

@@ -70,7 +70,8 @@ class RouteTemplates:
     @cached_property
     def _by_endpoint(self) -> dict[object, str]:
         # Built at the first request, when the application is complete.
-        return {route.endpoint: route.path for route in iter_route_contexts(self._app.routes) if route.path}
+        routes = iter_route_contexts(self._app.routes)
+        return {route.endpoint: route.path_format for route in routes if route.path_format}
 
     def of(self, scope: Scope) -> str:
         """The template; the router has put the endpoint into `scope` when a path matched."""

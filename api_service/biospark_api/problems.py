@@ -11,10 +11,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biospark_api.correlation import current_request_id
@@ -83,13 +85,28 @@ def documented(description: str, model: type[Problem] = Problem) -> dict[str, An
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     headers = dict(error.headers or {})
+    if error.status_code == 405 and "Allow" in headers:
+        headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=headers)
     errors = error.errors if isinstance(error, ProblemError) else None
     return problem_response(problem(error.status_code, _detail_of(error, headers), errors), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """All methods of the path; the router names those of the first route that has it only."""
+    path = request.scope["path"]
+    return sorted(
+        {
+            method
+            for route in iter_route_contexts(request.app.routes)
+            if route.path and compile_path(route.path)[0].match(path)
+            for method in route.methods or ()
+        }
+    )
 
 
 def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:

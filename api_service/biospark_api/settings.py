@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         default=None,
         description="RSA private key that signs tokens, in PEM, 2048 bits or more; read again on change.",
     )
-    token_other_keys: Secret | None = Field(
+    token_other_keys: SecretStr | None = Field(
         default=None,
         description="Public keys in PEM, one after another, whose tokens are accepted too: the previous key, and "
         "the next one before it signs. Read again on change.",

@@ -52,6 +52,8 @@ class Server:
 
     def stop(self) -> None:
         """Stop it at once, as a node that dies does."""
+        if not (self.home / "data" / "postmaster.pid").exists():
+            return
         self._run("pg_ctl", "stop", "--wait", "-m", "immediate", "-D", str(self.home / "data"))
 
     def connect(self, database: str = "postgres", user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:

@@ -6,34 +6,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, pool, text
 
-from biospark_api.db import grant_to_api, migrate
+from dev.cluster.postgres import MAJORS
 from tests.api.postgres import Server, running
 from tests.api.service import Service, running_service
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """The PostgreSQL server of this worker."""
-    with running() as started:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The PostgreSQL server of this worker, of the newest version unless a test asks for another."""
+    with running(getattr(request, "param", MAJORS[-1])) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def template(server: Server) -> str:
     """A migrated database to copy."""
-    server.create_database("migrated")
-    with server.connect("migrated", user="migrator") as connection:
-        connection.execute("SET ROLE owner")
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=pool.StaticPool)
-        connection.autocommit = False
-        with engine.connect() as borrowed:
-            migrate(borrowed)
-            borrowed.execute(text("SELECT 1"))
-            borrowed.rollback()
-        grant_to_api(connection, "api")
-        connection.commit()
+    server.create_migrated("migrated")
     return "migrated"
 
 

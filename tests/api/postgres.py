@@ -1,66 +1,57 @@
 """A PostgreSQL server for the tests of the API: real, on loopback, gone at the end.
 
 It has the roles that an operator would make: an owner without login, a migrator that may become the owner, and
-the API's role, which may read and write rows. Servers refuse to run as root, so root starts it as `nobody`.
+the API's role, which may read and write rows.
 """
 
-import getpass
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from sqlalchemy import create_engine, pool
 
-from dev.cluster import packages
+from biospark_api.db import grant_to_api, migrate
+from dev.cluster import postgres
+from tests import postgres as servers
 
 API_PASSWORD = "api-Secret-of-the-tests"
-_ROLES = f"""
+MIGRATOR_PASSWORD = "migrator-Secret-of-the-tests"
+# What was committed must survive `stop`; the servers of the tests do without that.
+_SETUP = f"""
+ALTER ROLE ALL SET synchronous_commit = on;
 CREATE ROLE owner NOLOGIN;
-CREATE ROLE migrator LOGIN PASSWORD 'migrator-Secret-of-the-tests' IN ROLE owner;
+CREATE ROLE migrator LOGIN PASSWORD '{MIGRATOR_PASSWORD}' IN ROLE owner;
 CREATE ROLE api LOGIN PASSWORD '{API_PASSWORD}';
 """
 
 
 class Server:
-    """A running server; `stop` and `start` are what an outage is made of."""
+    """A running server with the roles; `stop` and `start` are what an outage is made of."""
 
-    def __init__(self, home: Path, programs: Path) -> None:
-        self.home = home
-        self.programs = programs
-        self.port = _free_port()
-        self._user = "nobody" if os.geteuid() == 0 else None
-        if self._user:
-            shutil.chown(home, self._user)
-        (home / "password").write_text("superuser-Secret-of-the-tests")
-        data = ["-D", str(home / "data"), "-U", "postgres", "--auth=scram-sha-256", "--no-sync"]
-        self._run("initdb", *data, f"--pwfile={home / 'password'}", "--encoding=UTF8", "--locale=C")
+    def __init__(self, server: postgres.Server) -> None:
+        self.port = server.port
+        self._server = server
+        with self.connect() as connection:
+            connection.execute(_SETUP)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.home} -c fsync=off -c max_connections=60"
-        self._run(
-            "pg_ctl", "start", "--wait", "-D", str(self.home / "data"), "-l", str(self.home / "log"), "-o", options
-        )
+        self._server.up()
 
     def stop(self) -> None:
         """Stop it at once, as a node that dies does."""
-        if not (self.home / "data" / "postmaster.pid").exists():
-            return
-        self._run("pg_ctl", "stop", "--wait", "-m", "immediate", "-D", str(self.home / "data"))
+        self._server.stop(signal.SIGQUIT)
 
-    def connect(self, database: str = "postgres", user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
+    def connect(
+        self, database: str = "postgres", user: str = postgres.SUPERUSER, **options: Any
+    ) -> psycopg.Connection[Any]:
         """A connection in autocommit."""
-        password = f"{'superuser' if user == 'postgres' else user}-Secret-of-the-tests"
+        passwords = {postgres.SUPERUSER: self._server.password, "migrator": MIGRATOR_PASSWORD, "api": API_PASSWORD}
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, dbname=database, user=user, password=password, autocommit=True, **options
+            self._server.conninfo(user, passwords[user], database), **{"autocommit": True, **options}
         )
 
     def create_database(self, name: str, template: str = "template0") -> None:
@@ -72,57 +63,24 @@ class Server:
                 )
             )
 
+    def create_migrated(self, name: str) -> None:
+        """A database with the schema of this release, and the rights of the API's role."""
+        self.create_database(name)
+        with self.connect(name, user="migrator", options="-c role=owner", autocommit=False) as connection:
+            engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=pool.StaticPool)
+            with engine.connect() as borrowed:
+                migrate(borrowed)
+                borrowed.rollback()
+            grant_to_api(connection, "api")
+
     def drop_database(self, name: str) -> None:
         """Remove it with all its connections."""
         with self.connect() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [str(self.programs / program), *arguments],
-            user=self._user,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # the server would keep a pipe open
-            stderr=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "USER": self._user or getpass.getuser()},
-        )
-        if done.returncode:
-            log = self.home / "log"
-            raise AssertionError(f"{program} failed: {done.stderr!r} {log.read_text() if log.exists() else ''}")
-
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server with the three roles."""
-    # Debian keeps the programs of each version in a directory of its own; the package also brings this one.
-    packages.ensure({"pg_ctlcluster": "postgresql"}, print)
-    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    assert versions, "there is no PostgreSQL server: install Debian's package postgresql"
-    home = Path(tempfile.mkdtemp(prefix="biospark-pg-"))
-    try:
-        server = Server(home, versions[-1].parent)
-        server.start()
-        try:
-            with server.connect() as connection:
-                connection.execute(_ROLES)
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(home)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def await_sql(connection: psycopg.Connection[Any], query: str, seconds: float = 10) -> None:
-    """Wait until a query's first value is true."""
-    deadline = time.monotonic() + seconds
-    while not connection.execute(query).fetchone()[0]:  # type: ignore[index]
-        assert time.monotonic() < deadline, f"never came true: {query}"
-        time.sleep(0.01)
+def running(major: int = postgres.MAJORS[-1], purpose: str = "api") -> Iterator[Server]:
+    """A server of this worker; `purpose` gives a test that stops it one of its own."""
+    with servers.server(major, purpose) as started:
+        yield Server(started)

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.postgres import Server, running
+from tests.api.postgres import MIGRATOR_PASSWORD, Server, running
 from tests.api.service import Load, Service, running_service
 from tests.api.test_patients import PATIENTS, ada
 
@@ -26,7 +26,7 @@ def _is_unavailable(answer: httpx.Response) -> None:
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A server that the test may stop."""
-    with running() as started:
+    with running(purpose="outage") as started:
         yield started
 
 
@@ -38,7 +38,7 @@ def _migrate(server: Server, database: str) -> None:
             "PGPORT": str(server.port),
             "PGDATABASE": database,
             "PGUSER": "migrator",
-            "PGPASSWORD": "migrator-Secret-of-the-tests",
+            "PGPASSWORD": MIGRATOR_PASSWORD,
         },
         check=True,
         stdout=subprocess.DEVNULL,

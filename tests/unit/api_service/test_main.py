@@ -1,6 +1,8 @@
 """The program's exit codes and what it tells whoever started it."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +49,9 @@ def test_help_lists_every_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert [name for name in Settings.model_fields if variable(name) not in text] == []
+
+
+def test_schema_is_imported_without_the_web_framework() -> None:
+    code = "import sys, biospark_api.db; print({'fastapi', 'starlette', 'uvicorn'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

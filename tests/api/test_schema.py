@@ -12,11 +12,28 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, create_engine, pool
 
-from biospark_api.db import API_PRIVILEGES, HEAD, METADATA, current_revision, differences, migrate, missing_revisions
-from biospark_api.db import revisions as all_revisions
-from tests.api.postgres import API_PASSWORD, Server
+from biospark_api.db import (
+    API_PRIVILEGES,
+    DEFAULT_AGENTS,
+    HEAD,
+    HISTORY,
+    METADATA,
+    READER_PRIVILEGES,
+    Comparison,
+    DifferentTablesError,
+    compare,
+    current_revision,
+    edited,
+    migrate,
+    missing_revisions,
+    revisions,
+)
+from dev.cluster.postgres import MAJORS
+from tests.api.postgres import API_PASSWORD, MIGRATOR_PASSWORD, Server
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server", MAJORS, indirect=True, scope="session")]
+
+NAMES = tuple(revision.name for revision in revisions())
 
 SPECIFIED = {
     "patients": [
@@ -68,7 +85,7 @@ def connected(server: Server, database: str) -> Iterator[Connection]:
             "port": server.port,
             "dbname": database,
             "user": "migrator",
-            "password": "migrator-Secret-of-the-tests",
+            "password": MIGRATOR_PASSWORD,
             "options": "-c role=owner",
         },
     )
@@ -93,7 +110,7 @@ def test_first_revision_is_exactly_the_specification(server: Server, empty_datab
         for table, expected in SPECIFIED.items():
             assert columns(admin, table) == expected, table
         tables = admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
-        assert {name for (name,) in tables} == {*SPECIFIED, "alembic_version"}
+        assert {name for (name,) in tables} == {*SPECIFIED, "alembic_version", HISTORY}
         made = admin.execute("SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE 'idx_%'").fetchall()
         assert {name: definition.partition(" USING ")[2] for name, definition in made} == INDEXES
         constraints = admin.execute(
@@ -111,6 +128,7 @@ def test_first_revision_is_exactly_the_specification(server: Server, empty_datab
         ("Developer Agent", "developer", "active"),
         ("Orchestrator Agent", "orchestrator", "active"),
     ]
+    assert {kind: name for name, kind, _, _ in agents} == DEFAULT_AGENTS
     assert [config["capabilities"] for _, _, config, _ in agents] == [
         ["data_analysis", "reporting"],
         ["system_design", "optimization"],
@@ -130,29 +148,115 @@ def test_later_revisions_keep_what_is_specified(server: Server, database: str) -
 
 def test_migrations_lead_to_the_schema_of_this_release(server: Server, database: str) -> None:
     with connected(server, database) as connection:
-        assert differences(connection) == []
-        assert current_revision(connection) == HEAD == all_revisions()[-1]
+        assert compare(connection) == Comparison()
+        assert current_revision(connection) == HEAD == NAMES[-1]
 
 
-def test_difference_from_the_schema_is_found(server: Server, database: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("DROP INDEX idx_agents_type", "index idx_agents_type of agents is missing"),
+        ("DROP INDEX idx_patients_last_name", "index idx_patients_last_name of patients is missing"),
+        ("DROP TABLE audit_log", "table audit_log is missing"),
+        ("ALTER TABLE patients DROP COLUMN phone", "column patients.phone is missing"),
+        (
+            "ALTER TABLE patients ALTER phone TYPE VARCHAR(30)",
+            "column patients.phone has the type VARCHAR(30) instead of VARCHAR(20)",
+        ),
+        ("ALTER TABLE patients ALTER phone SET NOT NULL", "column patients.phone may not be NULL"),
+        ("ALTER TABLE patients ALTER last_name DROP NOT NULL", "column patients.last_name may be NULL"),
+        ("ALTER TABLE users ALTER active SET DEFAULT false", "column users.active has another default"),
+        ("ALTER TABLE agents ALTER status DROP DEFAULT", "column agents.status has another default"),
+        ("ALTER TABLE users DROP CONSTRAINT users_email_key", "unique constraint on email of users is missing"),
+        ("ALTER TABLE users DROP CONSTRAINT users_role_check", "constraint users_role_check of users is missing"),
+        (
+            "ALTER TABLE health_records DROP CONSTRAINT health_records_patient_id_fkey",
+            "foreign key on patient_id of health_records is missing",
+        ),
+        (
+            "ALTER TABLE patients ADD COLUMN ssn TEXT NOT NULL",
+            "column patients.ssn is there besides, and must be given",
+        ),
+        ("CREATE UNIQUE INDEX once ON patients (phone)", "index once of patients is there besides"),
+        (
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_agents_type'::regclass",
+            "index idx_agents_type of agents is invalid: its build was interrupted",
+        ),
+    ],
+)
+def test_what_breaks_the_api_is_named(server: Server, database: str, change: str, fault: str) -> None:
     with server.connect(database) as admin:
-        admin.execute("ALTER TABLE patients ALTER COLUMN phone TYPE VARCHAR(30)")
-        admin.execute("CREATE TABLE of_somebody_else (id int)")
-        admin.execute("DROP INDEX idx_agents_type")
+        admin.execute(change)
     with connected(server, database) as connection:
-        found = differences(connection)
-    assert len(found) == 2, found
+        found = compare(connection)
+    assert found.faults == (fault,)
+    assert found.extras == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "extra"),
+    [
+        ("CREATE TABLE of_somebody_else (id int)", "table of_somebody_else is there besides"),
+        ("ALTER TABLE patients ADD COLUMN nickname TEXT", "column patients.nickname is there besides"),
+        ("CREATE INDEX faster ON patients (phone)", "index faster of patients is there besides"),
+    ],
+)
+def test_what_is_there_besides_is_told_apart(server: Server, database: str, change: str, extra: str) -> None:
+    with server.connect(database) as admin:
+        admin.execute(change)
+    with connected(server, database) as connection:
+        assert compare(connection) == Comparison(extras=(extra,))
+
+
+def test_a_database_that_was_set_up_by_hand_is_taken_over(server: Server, empty_database: str) -> None:
+    by_hand = revisions()[0].sql
+    with server.connect(empty_database, user="migrator", password="migrator-Secret-of-the-tests") as migrator:
+        migrator.execute("SET ROLE owner")
+        migrator.execute(by_hand)
+        migrator.execute("INSERT INTO patients (first_name, last_name, date_of_birth) VALUES ('A', 'B', '2000-01-01')")
+    applied: list[str] = []
+    with connected(server, empty_database) as connection:
+        migrate(connection, applied=applied.append)
+        assert compare(connection) == Comparison()
+    assert tuple(applied) == NAMES
+    with server.connect(empty_database) as admin:
+        assert admin.execute("SELECT count(*) FROM patients").fetchone() == (1,)
+        assert admin.execute("SELECT count(*) FROM agents").fetchone() == (4,)
+
+
+def test_tables_of_the_same_names_that_are_others_are_left_alone(server: Server, empty_database: str) -> None:
+    with server.connect(empty_database) as admin:
+        admin.execute("CREATE TABLE patients (id UUID PRIMARY KEY DEFAULT gen_random_uuid(), name TEXT)")
+    with connected(server, empty_database) as connection:
+        with pytest.raises(DifferentTablesError) as caught:
+            migrate(connection)
+        assert current_revision(connection) is None
+    assert "there is no table agents" in caught.value.differences
+    assert "patients has column name text" in caught.value.differences
+    with server.connect(empty_database) as admin:
+        tables = admin.execute("SELECT tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information)'").fetchall()
+    assert tables == [("patients",)]
+
+
+def test_a_revision_that_was_edited_after_it_ran_is_noticed(server: Server, database: str) -> None:
+    known = {revision.name: revision.checksum for revision in revisions()}
+    with server.connect(database) as admin:
+        applied = dict(admin.execute(f"SELECT revision, checksum FROM {HISTORY}").fetchall())
+    assert applied == known
+    assert edited(applied, known) == ()
+    assert edited(applied | {"0002": "0" * 64}, known) == ("0002",)
+    # What a newer release did is not known here, and no sign of an edit.
+    assert edited(applied | {"9999": "0" * 64}, known) == ()
 
 
 def test_each_revision_is_applied_once_in_order(server: Server, empty_database: str) -> None:
     applied: list[str] = []
     with connected(server, empty_database) as connection:
-        assert missing_revisions(connection) == all_revisions()
         migrate(connection, "0002", applied=applied.append)
-        assert missing_revisions(connection) == all_revisions()[2:]
+        assert tuple(applied) == NAMES[:2]
         migrate(connection, applied=applied.append)
         migrate(connection, applied=applied.append)
-    assert tuple(applied) == all_revisions()
+    assert tuple(applied) == NAMES
 
 
 def test_migrations_at_the_same_time_apply_each_revision_once(server: Server, empty_database: str) -> None:
@@ -165,7 +269,7 @@ def test_migrations_at_the_same_time_apply_each_revision_once(server: Server, em
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         for run_through in [threads.submit(run) for _ in range(4)]:
             run_through.result()
-    assert tuple(applied) == all_revisions()
+    assert tuple(applied) == NAMES
 
 
 def test_databases_are_migrated_at_the_same_time_in_one_process(server: Server) -> None:
@@ -176,7 +280,7 @@ def test_databases_are_migrated_at_the_same_time_in_one_process(server: Server) 
         try:
             with connected(server, name) as connection:
                 migrate(connection)
-                assert differences(connection) == []
+                assert compare(connection) == Comparison()
         finally:
             server.drop_database(name)
 
@@ -189,9 +293,9 @@ def test_database_of_a_newer_release_is_left_alone(server: Server, database: str
     with server.connect(database) as admin:
         admin.execute("UPDATE alembic_version SET version_num = '9999'")
     with connected(server, database) as connection:
-        assert missing_revisions(connection) == ()
         migrate(connection)
         assert current_revision(connection) == "9999"
+    assert missing_revisions("9999") == ()
 
 
 def test_migration_that_stands_behind_a_long_reader_gives_up_and_goes_on_later(
@@ -217,7 +321,7 @@ def test_index_that_an_interrupted_build_left_behind_is_built_again(server: Serv
         admin.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_patients_page'::regclass")
     with connected(server, empty_database) as connection:
         migrate(connection)
-        assert differences(connection) == []
+        assert compare(connection) == Comparison()
 
 
 def test_previous_release_goes_on_writing_to_the_new_schema(server: Server, database: str) -> None:
@@ -243,8 +347,8 @@ def test_api_role_has_exactly_its_privileges(server: Server, database: str) -> N
         granted = admin.execute(
             "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = 'api'"
         ).fetchall()
-    tables = {*METADATA.tables, "alembic_version"}
-    assert API_PRIVILEGES.keys() == tables
+    tables = {*METADATA.tables, "alembic_version", HISTORY}
+    assert API_PRIVILEGES.keys() == READER_PRIVILEGES.keys() == tables
     assert {(table, kind) for table, kinds in API_PRIVILEGES.items() for kind in kinds} == set(granted)
 
 
@@ -278,7 +382,7 @@ def test_migration_by_hand_needs_only_the_variables_of_libpq(server: Server, emp
             "PGPORT": str(server.port),
             "PGDATABASE": empty_database,
             "PGUSER": "migrator",
-            "PGPASSWORD": "migrator-Secret-of-the-tests",
+            "PGPASSWORD": MIGRATOR_PASSWORD,
         },
         capture_output=True,
         text=True,
@@ -288,9 +392,3 @@ def test_migration_by_hand_needs_only_the_variables_of_libpq(server: Server, emp
     with _api(server, empty_database) as api:
         assert api.execute("SELECT count(*) FROM agents").fetchone() == (4,)
     assert API_PASSWORD not in done.stdout
-
-
-def test_schema_is_imported_without_the_web_framework() -> None:
-    code = "import sys, biospark_api.db; print({'fastapi', 'starlette', 'uvicorn'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

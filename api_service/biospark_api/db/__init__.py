@@ -1,15 +1,20 @@
 """The schema of the API's database and the way there: tables, migrations, rights.
 
 Whoever migrates a database imports this package alone: it needs neither the API nor a web framework. `tables`
-is the schema as it should be, `migrations/versions` the steps to it, `schema` runs them, `rights` says what the
-role of the API may do.
+is the schema as it should be, `migrations/versions` the steps to it, `schema` runs them, `losses` says which
+destroy data, `history` which were edited, `comparison` how a live schema differs, `baseline` takes over what was
+set up by hand, `rights` says what roles may do.
 """
 
-from biospark_api.db.rights import API_PRIVILEGES, grant_to_api
+from biospark_api.db.agents import DEFAULT_AGENTS
+from biospark_api.db.baseline import DifferentTablesError
+from biospark_api.db.comparison import CATALOGUE, Comparison, compare
+from biospark_api.db.history import HISTORY, edited
+from biospark_api.db.rights import API_PRIVILEGES, READER_PRIVILEGES, grant_to_api, statements
 from biospark_api.db.schema import (
     HEAD,
+    Revision,
     current_revision,
-    differences,
     migrate,
     missing_revisions,
     revisions,
@@ -18,12 +23,21 @@ from biospark_api.db.tables import METADATA
 
 __all__ = [
     "API_PRIVILEGES",
+    "CATALOGUE",
+    "DEFAULT_AGENTS",
     "HEAD",
+    "HISTORY",
     "METADATA",
+    "READER_PRIVILEGES",
+    "Comparison",
+    "DifferentTablesError",
+    "Revision",
+    "compare",
     "current_revision",
-    "differences",
+    "edited",
     "grant_to_api",
     "migrate",
     "missing_revisions",
     "revisions",
+    "statements",
 ]

@@ -10,6 +10,7 @@ import sys
 from sqlalchemy import Connection, create_engine, pool, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from biospark_api.db.baseline import DifferentTablesError
 from biospark_api.db.rights import grant_to_api
 from biospark_api.db.schema import HEAD, current_revision, migrate
 
@@ -24,7 +25,7 @@ def main() -> int:
     try:
         with engine.connect() as connection:
             _run(connection, arguments.owner, arguments.api_role)
-    except (SQLAlchemyError, TimeoutError) as error:
+    except (SQLAlchemyError, TimeoutError, DifferentTablesError) as error:
         print(f"the migration failed: {error}", file=sys.stderr)
         return 1
     return 0

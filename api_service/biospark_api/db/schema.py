@@ -5,18 +5,23 @@ Runs are serialised by an advisory lock, and a table that is in use is waited fo
 ALTER TABLE would block all reads behind it.
 """
 
+from __future__ import annotations
+
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from biospark_api.db.tables import METADATA
+from biospark_api.db.baseline import is_at_first_revision
+from biospark_api.db.history import record
+from biospark_api.db.migrations.steps import Step, checksum
 
 _LOCK = 0x62696F737061726B
 """Key of the advisory lock: "biospark" in ASCII."""
@@ -26,13 +31,41 @@ HEAD = "0005"
 """The revision that this release of the API needs."""
 
 
+@dataclass(frozen=True)
+class Revision:
+    """One migration of this release."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+    @property
+    def sql(self) -> str:
+        """All its statements."""
+        return ";\n".join(step.sql.strip().rstrip(";") for step in self.steps)
+
+    @cached_property
+    def checksum(self) -> str:
+        """What tells it from an edited one; 64 hexadecimal digits."""
+        return checksum(self.steps)
+
+    @cached_property
+    def losses(self) -> tuple[str, ...]:
+        """What data may be lost by it, in words; nothing for one that keeps all."""
+        from biospark_api.db.losses import losses  # noqa: PLC0415 - a parser for SQL, for those who migrate only
+
+        return tuple(loss for step in self.steps if not step.keeps_data for loss in losses(step.sql))
+
+
+@cache
 def _script() -> ScriptDirectory:
     return ScriptDirectory(Path(__file__).with_name("migrations"))
 
 
-def revisions() -> tuple[str, ...]:
+@cache
+def revisions() -> tuple[Revision, ...]:
     """All revisions of this release, oldest first."""
-    return tuple(revision.revision for revision in reversed(list(_script().walk_revisions())))
+    scripts = reversed(list(_script().walk_revisions()))
+    return tuple(Revision(script.revision, script.module.STEPS) for script in scripts)
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -40,14 +73,18 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def missing_revisions(connection: Connection, target: str = HEAD) -> tuple[str, ...]:
-    """What `migrate` would apply, oldest first; nothing for a database of a newer release."""
-    known = revisions()
-    current = current_revision(connection)
+def missing_revisions(current: str | None, target: str = HEAD) -> tuple[Revision, ...]:
+    """What leads from one revision to another, oldest first; nothing from one of a newer release or a later one.
+
+    Raises `LookupError` for a target that this release does not have.
+    """
+    known = [revision.name for revision in revisions()]
+    if target not in known:
+        raise LookupError(f"there is no revision {target}; there are {', '.join(known)}")
     if current is not None and current not in known:
         return ()
     done = known.index(current) + 1 if current else 0
-    return known[done : known.index(target) + 1]
+    return revisions()[done : known.index(target) + 1]
 
 
 def migrate(
@@ -55,49 +92,56 @@ def migrate(
     target: str = HEAD,
     *,
     lock_timeout_ms: int = 5000,
+    applying: Callable[[str], None] = lambda _revision: None,
     applied: Callable[[str], None] = lambda _revision: None,
 ) -> None:
-    """Bring a database to `target`, each revision in a transaction of its own; `applied` hears of each.
+    """Bring a database to `target`, each revision in a transaction of its own; `applying` and `applied` hear of each.
 
     `connection` must be of its own session, not through a pooler in transaction mode, and have no transaction
-    open: commit a `SET ROLE` before.
-    Raises `TimeoutError` when another run holds the lock for `lock_timeout_ms`, and SQLAlchemy's errors; what
-    was applied before stays, and the next run goes on from there. A database of a newer release is left alone.
+    open: commit a `SET ROLE` before. What `applying` raises ends the run before that revision.
+    Raises `TimeoutError` when another run holds the lock for `lock_timeout_ms`, `DifferentTablesError` when tables
+    of the first revision are there that are not its own, `LookupError` for a target that this release does not
+    have, and SQLAlchemy's errors; what was applied before stays, and the next run goes on from there. A database
+    of a newer release is left alone.
     """
     with _serialised(connection, lock_timeout_ms):
-        wanted = missing_revisions(connection, target)
+        wanted = missing_revisions(current_revision(connection), target)
         connection.rollback()
-        if wanted:
-            _upgrade(connection, target, applied)
+        if wanted and wanted[0] is revisions()[0] and is_at_first_revision(connection, wanted[0].steps):
+            _stamp(connection, wanted[0])
+            applied(wanted[0].name)
+        _upgrade(connection, target, applying, applied)
 
 
-def _upgrade(connection: Connection, target: str, applied: Callable[[str], None]) -> None:
-    script = _script()
-
-    def steps(current: Any, _context: MigrationContext) -> Any:
-        return script._upgrade_revs(target, current)  # what Alembic's own command does
-
-    def tell(*, step: Any, **_: Any) -> None:
-        applied(step.up_revision_id)
-
-    # Without Alembic's EnvironmentContext and `op`, which are global to the process: one process may migrate
-    # several databases at once, in threads.
-    options = {"fn": steps, "transaction_per_migration": True, "on_version_apply": (tell,)}
-    context = MigrationContext.configure(connection, opts=options)
-    context.run_migrations(context=context)
+def _stamp(connection: Connection, revision: Revision) -> None:
+    """Say that a revision was applied, because somebody did by hand what it does."""
+    MigrationContext.configure(connection).stamp(_script(), revision.name)
+    record(connection, revision.name, revision.checksum)
     connection.commit()
 
 
-def differences(connection: Connection) -> list[Any]:
-    """How tables, columns, types, defaults and indexes differ from the schema, as Alembic says it."""
+def _upgrade(
+    connection: Connection, target: str, applying: Callable[[str], None], applied: Callable[[str], None]
+) -> None:
+    known = {revision.name: revision for revision in revisions()}
+    for revision in missing_revisions(current_revision(connection), target):
+        connection.rollback()
+        applying(revision.name)
 
-    def ours(_object: Any, name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
-        return kind != "table" or name in METADATA.tables
+        def steps(current: Any, _context: MigrationContext, to: str = revision.name) -> Any:
+            return _script()._upgrade_revs(to, current)  # what Alembic's own command does
 
-    context = MigrationContext.configure(
-        connection, opts={"compare_type": True, "compare_server_default": True, "include_object": ours}
-    )
-    return list(compare_metadata(context, METADATA))
+        def remember(*, ctx: MigrationContext, step: Any, **_: Any) -> None:
+            assert ctx.connection is not None  # noqa: S101 - there is no mode without a server
+            record(ctx.connection, step.up_revision_id, known[step.up_revision_id].checksum)
+
+        # Without Alembic's EnvironmentContext and `op`, which are global to the process: one process may migrate
+        # several databases at once, in threads.
+        options = {"fn": steps, "transaction_per_migration": True, "on_version_apply": (remember,)}
+        context = MigrationContext.configure(connection, opts=options)
+        context.run_migrations(context=context)
+        connection.commit()
+        applied(revision.name)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 from alembic.runtime.migration import MigrationContext
 
-from biospark_api.db.migrations.scripts import run
+from biospark_api.db.migrations import steps
+from biospark_api.db.migrations.steps import Script
 
 revision = "0001"
 down_revision = None
@@ -52,8 +53,9 @@ INSERT INTO agents (name, type, config, status) VALUES
  '{"version": "1.0", "capabilities": ["workflow_management", "coordination"]}', 'active');
 """
 
+STEPS = (Script(_TABLES), Script(_AGENTS))
+
 
 def upgrade(*, context: MigrationContext) -> None:
     """Create them."""
-    run(context, _TABLES)
-    run(context, _AGENTS)
+    steps.run(STEPS, context)

@@ -2,7 +2,8 @@
 
 from alembic.runtime.migration import MigrationContext
 
-from biospark_api.db.migrations.scripts import run
+from biospark_api.db.migrations import steps
+from biospark_api.db.migrations.steps import Script
 
 revision = "0002"
 down_revision = "0001"
@@ -61,7 +62,9 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idx_idempotency_keys_expires_at ON idempotency_keys (expires_at);
 """
 
+STEPS = (Script(_TABLES),)
+
 
 def upgrade(*, context: MigrationContext) -> None:
     """Create them."""
-    run(context, _TABLES)
+    steps.run(STEPS, context)

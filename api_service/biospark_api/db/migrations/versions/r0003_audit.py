@@ -2,7 +2,8 @@
 
 from alembic.runtime.migration import MigrationContext
 
-from biospark_api.db.migrations.scripts import run
+from biospark_api.db.migrations import steps
+from biospark_api.db.migrations.steps import Script
 
 revision = "0003"
 down_revision = "0002"
@@ -41,8 +42,10 @@ BEGIN
 END $$
 """
 
+# The DO statement takes rights away, no rows.
+STEPS = (Script(_TABLE), Script(_APPEND_ONLY, keeps_data=True))
+
 
 def upgrade(*, context: MigrationContext) -> None:
     """Create it."""
-    run(context, _TABLE)
-    run(context, _APPEND_ONLY)
+    steps.run(STEPS, context)

@@ -5,7 +5,8 @@ A deleted patient frees its e-mail address, which has to be unique, and keeps it
 
 from alembic.runtime.migration import MigrationContext
 
-from biospark_api.db.migrations.scripts import run
+from biospark_api.db.migrations import steps
+from biospark_api.db.migrations.steps import Script
 
 revision = "0004"
 down_revision = "0003"
@@ -28,8 +29,10 @@ ALTER TABLE patients ADD CONSTRAINT patients_created_at_check CHECK (created_at 
 ALTER TABLE agents ADD CONSTRAINT agents_created_at_check CHECK (created_at IS NOT NULL) NOT VALID;
 """
 
+# What is updated was NULL.
+STEPS = (Script(_COLUMNS), Script(_ORDERED, keeps_data=True))
+
 
 def upgrade(*, context: MigrationContext) -> None:
     """Add them."""
-    run(context, _COLUMNS)
-    run(context, _ORDERED)
+    steps.run(STEPS, context)

@@ -25,6 +25,8 @@ from dev.cluster.instance import ClusterError
 Manifest = Mapping[str, Any]
 FIELD_MANAGER = "biospark-dev-cluster"
 PARALLEL = 4
+#: How often a read is repeated that the API server asks to make later.
+RETRIES = 10
 CLUSTER_SCOPED = {
     "APIService",
     "ClusterIssuer",
@@ -64,6 +66,12 @@ class Api:
     def get(self, path: str) -> Any | None:
         """The object or list at `path`, None when there is none."""
         answer = self._http.get(path)
+        for _ in range(RETRIES):
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            # As right after a definition was installed: its storage is being made.
+            time.sleep(float(answer.headers.get("Retry-After", "1")))
+            answer = self._http.get(path)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         return _checked(answer, f"GET {path}").json()

@@ -23,6 +23,7 @@ import pytest
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.engine.convergence import ACCESS_RETRY
 from biospark_operator.runtime.leader import RENEW_DEADLINE
+from biospark_operator.runtime.sources import SLOWEST
 from tests.chaos.apiproxy import ApiProxy
 from tests.chaos.faults import Answer, Blackhole, Call, Close, Delay, Fault, Hold, every
 from tests.chaos.forked import forked
@@ -260,7 +261,8 @@ async def test_what_happens_while_watches_are_interrupted_is_noticed(
             assert end()
             await (watches if too_old is nothing else lists).hit()
             gone = await deleted(settled, policy(settled))
-        await back(settled, policy(settled), gone, 20)
+        # Interrupted so often in so little time, a watch begins anew ever later.
+        await back(settled, policy(settled), gone, SLOWEST + 10)
     assert len(await calm(proxy, mark)) <= 3 * REPAIR
     assert operator.alive
 

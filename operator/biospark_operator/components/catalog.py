@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from biospark_operator.clients.postgres import Servers
-from biospark_operator.components import access, database, namespace, network, registry, workload
+from biospark_operator.components import access, database, namespace, network, registry, secrets, workload
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.objects import Cluster
 from biospark_operator.components.platform import Platform
@@ -41,5 +41,6 @@ def components(
         registry.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
         database.DatabaseComponent(Access(cluster, servers or Servers(), operator_namespace)),
+        secrets.component(cluster),
         workload.component(cluster, platform),
     )

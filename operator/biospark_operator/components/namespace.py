@@ -26,7 +26,7 @@ DEFAULT_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
     """Return the component; `operator_namespace` is never taken for an environment."""
 
-    async def refuse(env: Environment, manifest: Manifest) -> Manifest:
+    async def refuse(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
         if refusal := refused(env.spec.namespace.name, operator_namespace):
             raise RejectedError(refusal, reason=Reason.NAMESPACE_REFUSED)
         return manifest

@@ -7,6 +7,8 @@ as two peers they would mean "either".
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -44,11 +46,21 @@ def build(env: Environment, peers: NetworkPeers) -> Sequence[Manifest]:
 def _platform(env: Environment, peers: NetworkPeers) -> Iterator[Manifest]:
     yield _egress(env, "biospark-allow-dns", _EVERY_POD, [_dns(peers)])
     yield _ingress(env, "biospark-allow-gateway", _from(peers.gateway, API_PORT))
-    if peers.database:
-        yield _egress(env, "biospark-allow-database", _API_PODS, [_to(server) for server in peers.database])
+    if servers := [*(_to(server) for server in peers.database), *_own_database(env)]:
+        yield _egress(env, "biospark-allow-database", _API_PODS, servers)
     if peers.vault:
         yield _egress(env, "biospark-allow-vault", _API_PODS, [_to(server) for server in peers.vault])
     yield _ingress(env, "biospark-allow-prometheus", _from(peers.prometheus, METRICS_PORT))
+
+
+def _own_database(env: Environment) -> Iterator[dict[str, Any]]:
+    """Let the API reach its server where that is an address; of names a policy knows nothing."""
+    server = env.spec.database.server
+    if server is None:
+        return
+    with contextlib.suppress(ValueError):
+        address = ipaddress.ip_network(server.host)
+        yield {"to": [{"ipBlock": {"cidr": str(address)}}], "ports": [_tcp(server.port)]}
 
 
 def _extra(env: Environment) -> Iterator[Manifest]:

@@ -1,8 +1,9 @@
 """A component made of Kubernetes objects: one class over a pure builder of manifests.
 
 The builder says what shall exist; this gives it ownership, server-side apply, drift repair, readiness and
-deletion. What a component needs beyond that it adds as a function: what to read first (`fill`), what else to
-look at while not ready (`evidence`), how to judge (`assess`), what to tell in the status (`tell`).
+deletion. What a component needs beyond that it adds as a function: what else goes in (`fill`), what is made only when
+it is written (`complete`), what else to look at while not ready (`evidence`), how to judge (`assess`), what to
+tell in the status (`tell`).
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class _Write:
     seen: Mapping[str, str] = field(repr=False)
 
 
-Fill = Callable[[Environment, Manifest], Awaitable[Manifest]]
+#: Gets the manifest, and the object as it is or None.
+Fill = Callable[[Environment, Manifest, Manifest | None], Awaitable[Manifest]]
+Complete = Callable[[Environment, Manifest], Awaitable[Manifest]]
 Evidence = Callable[[Environment], Awaitable[Sequence[Manifest]]]
 Assess = Callable[[Environment, Seen], Outcome]
 Tell = Callable[[Environment, Seen], Mapping[str, Any]]
@@ -87,7 +90,8 @@ class ObjectsComponent:
     """A component of Kubernetes objects; satisfies `engine.component.Component`.
 
     `build` must be pure and give every object the same name whenever it is asked, since the inventory takes
-    the names in before anything is created. `fill` completes a manifest with what has to be read first.
+    the names in before anything is created. `fill` adds to a manifest what has to be read first. `complete` adds to
+    one that is about to be written what is not to be made before; it is written only on the object that was seen.
     """
 
     name: str
@@ -97,6 +101,7 @@ class ObjectsComponent:
     requires: frozenset[str] = frozenset()
     when: Callable[[Environment], bool] = lambda _: True
     fill: Fill | None = None
+    complete: Complete | None = None
     evidence: Evidence | None = None
     assess: Assess = assess_each
     tell: Tell = _nothing
@@ -115,11 +120,11 @@ class ObjectsComponent:
     async def observe(self, env: Environment) -> Seen:
         """Read every object that shall be, and the evidence if one of them is not in order."""
         manifests = [ownership.marked(manifest, env, self.name) for manifest in self.build(env)]
-        if self.fill is not None:
-            manifests = [await self.fill(env, manifest) for manifest in manifests]
         desired = {ObjectRef.of(manifest): manifest for manifest in manifests}
         found = await asyncio.gather(*(self.cluster.get(ref) for ref in desired))
         live = {ref: manifest for ref, manifest in zip(desired, found, strict=True) if manifest is not None}
+        if self.fill is not None:
+            desired = {ref: await self.fill(env, manifest, live.get(ref)) for ref, manifest in desired.items()}
         for ref, there in live.items():
             if not ownership.is_created(there, env.identity):
                 desired[ref] = ownership.as_adopted(desired[ref])
@@ -157,7 +162,8 @@ class ObjectsComponent:
             write = _Write(desired, force=False, seen={"uid": uid})
             summary = f"replace {ref.short}, as {fixed} can't be changed"
             return Action(Verb.REPLACE, str(ref), summary, payload=write, rivals=rivals)
-        write = _Write(desired, force=True, seen={"uid": uid})
+        on = {"uid": uid} | ({"resourceVersion": version} if self.complete is not None else {})
+        write = _Write(desired, force=True, seen=on)
         routine = all(self.routine(path) for path in paths)
         summary = f"set {', '.join(paths)}"
         return Action(Verb.UPDATE, str(ref), summary, routine=routine, payload=write, rivals=rivals)
@@ -168,12 +174,14 @@ class ObjectsComponent:
         What is there by then and was not when we looked, or is another one, is left alone: it is refused.
         """
         write: _Write = action.payload
-        ref, seen = ObjectRef.of(write.manifest), write.seen
+        ref, seen, manifest = ObjectRef.of(write.manifest), write.seen, write.manifest
+        if self.complete is not None:
+            manifest = await self.complete(env, manifest)
         if action.verb is Verb.REPLACE:
             await self.cluster.delete(ref, uid=seen["uid"])
             seen = {"resourceVersion": NEVER}
         try:
-            await self.cluster.apply(_on(write.manifest, seen), force=write.force)
+            await self.cluster.apply(_on(manifest, seen), force=write.force)
         except ConflictError:
             if write.force:
                 raise

@@ -94,7 +94,8 @@ class NetworkPeers(Model):
     )
     database: tuple[ServerPeer, ...] = Field(
         default_factory=lambda: _servers(5432),
-        description="PostgreSQL servers. Default: port 5432 in namespace `biospark-platform`.",
+        description="PostgreSQL servers, beside one that the environment names by its address. Default: port 5432 in "
+        "namespace `biospark-platform`.",
     )
     vault: tuple[ServerPeer, ...] = Field(
         default_factory=lambda: _servers(8200),

@@ -1,16 +1,15 @@
-"""What a pod of the API looks like: its container, settings, probes and rights. Pure; used by `workload`.
+"""What a pod of the API looks like: its container, probes and rights. Pure; used by `workload`.
 
 It fits the Pod Security level Restricted, whatever level the namespace enforces.
 """
 
 from __future__ import annotations
 
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
-from biospark_operator.api.v1alpha1.spec import Profile
 from biospark_operator.components import ownership
-from biospark_operator.components.database.credentials import APP_SECRET
+from biospark_operator.components.api_settings import MOUNTED, settings
 from biospark_operator.components.manifests import API, API_LABELS, API_PORT, METRICS_PORT
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
@@ -18,9 +17,8 @@ from biospark_operator.engine.component import Environment
 CONTAINER = "api"
 #: The user of the image, which has no name on any node.
 USER_ID = 10001
-LOG_LEVELS = MappingProxyType({Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"})
-#: Where the credentials of the database are in the container, one file for each key of the Secret.
-DATABASE_PATH = "/etc/biospark/database"
+#: Of files with secrets: the group of the pod reads them, and nobody else.
+SECRET_MODE = 0o440
 #: Seconds between the end of the API's own shutdown and the kill.
 MARGIN = 5
 
@@ -34,11 +32,8 @@ def pod_template(env: Environment, platform: Platform, component: str) -> dict[s
         "terminationGracePeriodSeconds": platform.drain_seconds + platform.shutdown_seconds + MARGIN,
         "securityContext": _pod_security_context(),
         "containers": [_container(env, platform)],
-        "volumes": _volumes(),
+        "volumes": _volumes(env),
     }
-    if env.spec.database.server is not None:
-        # Read again when it changes, so a replica that outlives a rotation goes on.
-        spec["volumes"] = [*_volumes(), {"name": "database", "secret": {"secretName": APP_SECRET}}]
     if platform.priority_class_name:
         spec["priorityClassName"] = platform.priority_class_name
     if env.spec.api.spread:
@@ -46,15 +41,26 @@ def pod_template(env: Environment, platform: Platform, component: str) -> dict[s
     return {"metadata": {"labels": {**ownership.labels(env, component), **API_LABELS}}, "spec": spec}
 
 
-def _volumes() -> list[dict[str, Any]]:
-    return [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+def _volumes(env: Environment) -> list[dict[str, Any]]:
+    secrets = [
+        {"name": _volume(path), "secret": {"secretName": name, "defaultMode": SECRET_MODE}}
+        for path, name in _mounted(env).items()
+    ]
+    return [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}, *secrets]
 
 
 def _mounts(env: Environment) -> list[dict[str, Any]]:
-    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a path in the container
-    if env.spec.database.server is not None:
-        mounts.append({"name": "database", "mountPath": DATABASE_PATH, "readOnly": True})
-    return mounts
+    # Whole folders: a file alone would stay as it was when its Secret changes.
+    secrets = [{"name": _volume(path), "mountPath": path, "readOnly": True} for path in _mounted(env)]
+    return [{"name": "tmp", "mountPath": "/tmp"}, *secrets]  # noqa: S108 - a path in the container
+
+
+def _mounted(env: Environment) -> Mapping[str, str]:
+    return {} if env.spec.database.server is None else MOUNTED
+
+
+def _volume(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _container(env: Environment, platform: Platform) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def _container(env: Environment, platform: Platform) -> dict[str, Any]:
         # Empty where none is set: `workload` says so instead of applying it.
         "image": env.spec.api.image or "",
         "imagePullPolicy": platform.image_pull_policy.value,
-        "env": [{"name": f"BIOSPARK_{name}", "value": value} for name, value in _settings(env, platform).items()],
+        "env": [{"name": f"BIOSPARK_{name}", "value": value} for name, value in settings(env, platform).items()],
         "ports": [
             {"name": "http", "containerPort": API_PORT, "protocol": "TCP"},
             {"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"},
@@ -80,22 +86,6 @@ def _container(env: Environment, platform: Platform) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
         },
         "volumeMounts": _mounts(env),
-    }
-
-
-def _settings(env: Environment, platform: Platform) -> dict[str, str]:
-    """Return the settings of the API, without their prefix."""
-    public = {"PUBLIC_URL": f"https://{env.spec.host}"} if env.spec.host else {}
-    return {
-        "ENVIRONMENT": env.name,
-        **public,
-        "HOST": "0.0.0.0",  # noqa: S104 - the pod's own address is not known beforehand
-        "PORT": str(API_PORT),
-        "METRICS_PORT": str(METRICS_PORT),
-        "LOG_LEVEL": LOG_LEVELS[env.spec.profile],
-        # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
-        "DRAIN_SECONDS": str(platform.drain_seconds),
-        "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),
     }
 
 

@@ -27,7 +27,7 @@ TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
     """Return the component, which copies from `operator_namespace`."""
 
-    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
         source = ObjectRef("v1", "Secret", operator_namespace, env.spec.registry.pull_secret_name or "")
         return {**manifest, "data": {KEY: credentials(source, await cluster.get(source))}}
 

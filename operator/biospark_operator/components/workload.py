@@ -1,6 +1,6 @@
 """The API service: Deployment, Service, and where asked for an autoscaler and a disruption budget.
 
-Settings of the API are plain environment variables of the pods, so changing one rolls the pods by itself. How
+Settings of the API are environment variables of the pods, so changing one rolls the pods by itself. How
 far a rollout is, and what stands in its way, is said by `rollout`.
 """
 
@@ -14,7 +14,16 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.workload import Autoscaling
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import access, database, drift, network, registry, rollout
+from biospark_operator.components import (
+    access,
+    api_settings,
+    database,
+    drift,
+    network,
+    registry,
+    rollout,
+    secrets,
+)
 from biospark_operator.components.database import credentials
 from biospark_operator.components.manifests import API, API_LABELS, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
@@ -31,7 +40,7 @@ PROGRESS_DEADLINE = 300
 def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
     """Return the component."""
 
-    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
         if manifest["kind"] != "Deployment":
             return manifest
         if env.spec.api.image is None:
@@ -39,12 +48,14 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
                 "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings",
                 reason=Reason.PLATFORM_SETTING_MISSING,
             )
+        if too_few := api_settings.too_few_connections(env):
+            raise RejectedError(too_few, reason=Reason.INVALID_SPEC)
         if env.spec.database.server is not None:
             secret = await cluster.get(ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET))
             manifest = with_credentials(manifest, secret)
         if env.spec.api.autoscaling is None:
             return manifest
-        replicas = replicas_until_scaled(env, await cluster.get(ObjectRef.of(manifest)))
+        replicas = replicas_until_scaled(env, live)
         return manifest if replicas is None else with_replicas(manifest, replicas)
 
     return ObjectsComponent(
@@ -52,7 +63,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         condition=ConditionType.WORKLOAD_READY,
         cluster=cluster,
         build=lambda env: build(env, platform),
-        requires=frozenset({access.NAME, network.NAME, registry.NAME, database.NAME}),
+        requires=frozenset({access.NAME, network.NAME, registry.NAME, database.NAME, secrets.NAME}),
         fill=fill,
         evidence=lambda env: rollout.evidence(cluster, env),
         assess=rollout.assess,

@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.effective import effective, namespace_name
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile
+from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile, Spec
 from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
 from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environment
 from biospark_operator.components import namespace
@@ -37,16 +37,27 @@ def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
         if refusal := namespace.refused(namespace_name(resource), operator_namespace):
             return Blocked(Reason.NAMESPACE_REFUSED, refusal)
         spec = effective(resource, defaults)
-        if spec.database.server is None and resource.spec.database != Database():
+        if spec.database.server is None and (wish := _wish_for_database(resource.spec)):
             return Blocked(
                 Reason.PLATFORM_SETTING_MISSING,
-                "spec.database says what the database shall be like, and there is no server for it; write "
-                "spec.database.server, or set platform.database for the operator",
+                f"{wish}, and there is no server for it; write spec.database.server, or set platform.database for the "
+                "operator",
             )
         annotations = body["metadata"].get("annotations") or {}
         return Environment(identity_of(body), body["metadata"]["generation"], spec, annotations)
 
     return admit
+
+
+def _wish_for_database(spec: Spec) -> str | None:
+    """Say what the user wrote that is nothing without a database, or None."""
+    if spec.database != Database():
+        return "spec.database says what the database shall be like"
+    if spec.api.bootstrap_admin is not None:
+        return "spec.api.bootstrapAdmin needs a database"
+    if spec.api.token_lifetime is not None:
+        return "spec.api.tokenLifetime needs a database"
+    return None
 
 
 def identity_of(body: Mapping[str, Any]) -> Identity:

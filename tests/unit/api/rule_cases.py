@@ -308,6 +308,12 @@ FORMATS = [
         good={"gateway": {"jwt": {"maximumTokenLifetime": "8760h"}}},
     ),
     case(
+        "api.tokenLifetime",
+        duration_hint("1m", "168h"),
+        bad={"api": {"tokenLifetime": "169h"}, "gateway": {"jwt": {"maximumTokenLifetime": "8760h"}}},
+        good={"api": {"tokenLifetime": "168h"}, "gateway": {"jwt": {"maximumTokenLifetime": "8760h"}}},
+    ),
+    case(
         "monitoring.scrapeInterval",
         duration_hint("1s", "1h"),
         bad={"monitoring": {"scrapeInterval": "0s"}},
@@ -420,7 +426,7 @@ FORMATS = [
     case(
         "api.bootstrapAdmin.email",
         "write an e-mail address such as admin@example.com",
-        bad={"api": {"bootstrapAdmin": {"email": "admin"}}},
+        bad={"api": {"bootstrapAdmin": {"email": "admin@localhost"}}},
         good={"api": {"bootstrapAdmin": {"email": "admin+dev@example.com"}}},
     ),
     case(

@@ -66,7 +66,13 @@ def test_managed_sections_are_accepted() -> None:
             access={"bindings": [{"role": "Admin", "subjects": [{"kind": "Group", "name": "ops"}]}]},
             registry={"pullSecretRef": {"name": "pull"}},
             network={"isolation": "Disabled", "ingress": [{"name": "a", "namespace": "b"}]},
-            api={"image": "api:1", "replicas": 2, "resources": {"limits": {"cpu": 1}}},
+            api={
+                "image": "api:1",
+                "replicas": 2,
+                "resources": {"limits": {"cpu": 1}},
+                "tokenLifetime": "1h",
+                "bootstrapAdmin": {"email": "a@b.example"},
+            },
         )
         == []
     )
@@ -86,8 +92,6 @@ def test_provider_none_asks_for_nothing(section: str) -> None:
         ({"certificate": {"duration": "1000h"}}, ["spec.certificate.duration"]),
         ({"gateway": {"provider": "KongIngress"}}, ["spec.gateway.provider"]),
         ({"gateway": {"rateLimit": {"requestsPerMinute": 5}}}, ["spec.gateway.rateLimit.requestsPerMinute"]),
-        ({"api": {"replicas": 1, "tokenLifetime": "1h"}}, ["spec.api.tokenLifetime"]),
-        ({"api": {"bootstrapAdmin": {"email": "a@b.example"}}}, ["spec.api.bootstrapAdmin"]),
         ({"monitoring": {"alerts": False}}, ["spec.monitoring.alerts"]),
         ({"qualityGates": {"enforcement": "Block"}}, ["spec.qualityGates.enforcement"]),
     ],

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import access, namespace, network, registry, workload
+from biospark_operator.components import access, namespace, network, registry, secrets, workload
 from biospark_operator.components.ownership import marked
 from biospark_operator.components.platform import Platform
 from tests.fakes.environments import environment
@@ -46,8 +46,18 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
             "ingress": [{"name": "reports", "namespace": "reporting", "podLabels": {"app": "reports"}}],
             "egress": [{"name": "fhir", "cidr": "10.20.0.0/16", "except": ["10.20.30.0/24"], "ports": [{"port": 443}]}],
         },
+        "database": {
+            "server": {
+                "host": "10.40.0.5",
+                "adminSecretRef": {"name": "admin"},
+                "caSecretRef": {"name": "authority"},
+            },
+            "connectionLimit": 60,
+        },
         "api": {
             "image": "registry.example/biospark/api:2",
+            "tokenLifetime": "1h",
+            "bootstrapAdmin": {"email": "admin@example.com"},
             "autoscaling": {"minReplicas": 3, "maxReplicas": 10, "targetCPUPercent": 60},
             "resources": {"limits": {"memory": "2Gi"}},
         },
@@ -56,13 +66,14 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 
 
 def manifests(spec: dict[str, Any]) -> list[Manifest]:
-    """Return every object of an environment as it is applied, but for the data of the pull secret."""
+    """Return every object of an environment as it is applied, but for the data of Secrets."""
     env = environment("prod", **spec)
     built = {
         "namespace": namespace.build(env),
         "access": access.build(env),
         "registry": registry.build(env) if env.spec.registry.pull_secret_name else [],
         "network": network.build(env, PLATFORM.network),
+        "secrets": secrets.build(env) if env.spec.database.server else [],
         "workload": workload.build(env, PLATFORM),
     }
     return [marked(manifest, env, name) for name, objects in built.items() for manifest in objects]

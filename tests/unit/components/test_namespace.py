@@ -87,13 +87,13 @@ def test_namespaces_of_others_are_never_an_environments(name: str, owner: str) -
     )
 
 
-async def test_the_operators_own_namespace_is_refused_before_anything_is_read() -> None:
+async def test_the_operators_own_namespace_is_never_taken() -> None:
     cluster = FakeCluster()
     component = namespace.component(cluster, "biospark-dev")
     with pytest.raises(RejectedError) as raised:
         await component.observe(environment(adoptionPolicy="IfUnowned"))
     assert raised.value.reason == Reason.NAMESPACE_REFUSED
-    assert cluster.read == []
+    assert cluster.objects == {}
 
 
 def test_the_status_tells_the_name() -> None:

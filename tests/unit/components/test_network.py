@@ -136,6 +136,21 @@ def test_a_source_without_ports_reaches_every_port_of_the_api(tmp_path: Path) ->
     assert found.ports(BESIDE_REPORTS, NEIGHBOUR) == NOTHING
 
 
+@pytest.mark.parametrize(
+    ("host", "address"), [("10.50.0.5", "10.50.0.5"), ("fd00::5", "fd00::5"), ("db.example", None)], ids=str
+)
+def test_the_api_reaches_its_own_server_where_that_is_an_address(
+    tmp_path: Path, host: str, address: str | None
+) -> None:
+    server = {"host": host, "port": 5433, "adminSecretRef": {"name": "admin"}}
+    policies = network.build(environment(database={"server": server}), NetworkPeers())
+    found = connectivity(tmp_path, PODS, policies)
+    reached = {target for target in ("10.50.0.5", "fd00::5") if found.ports(API, target) == {"TCP 5433"}}
+    assert reached == ({address} if address else set())
+    assert found.ports(NEIGHBOUR, host if address else INTERNET) == NOTHING
+    assert found.ports(API, SERVERS) == {"TCP 5432", "TCP 8200"}
+
+
 def test_what_allows_is_applied_before_what_denies() -> None:
     names = [policy["metadata"]["name"] for policy in network.build(environment(network=EXTRA), NetworkPeers())]
     assert names == [

@@ -347,7 +347,7 @@ async def test_what_is_not_there_or_not_in_order_is_progress(env: Environment, c
 
 
 async def test_a_manifest_is_completed_by_what_is_read(env: Environment, cluster: Cluster) -> None:
-    async def fill(env: Environment, manifest: Manifest) -> Manifest:
+    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
         return {**manifest, "data": {"filled": "yes"}} if manifest["kind"] == "ConfigMap" else manifest
 
     await converged(component(cluster, fill=fill), env)

@@ -195,11 +195,41 @@ def secret(rotated_at: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
 
 
-def test_the_pods_have_the_credentials_of_the_database_where_there_is_one() -> None:
+@pytest.mark.parametrize(("name", "secret"), [("database", APP_SECRET), ("secrets", "biospark-api")])
+def test_the_pods_have_their_secrets_where_there_is_a_database(name: str, secret: str) -> None:
     mounts = pod_of(with_database())["containers"][0]["volumeMounts"]
-    assert {"name": "database", "mountPath": "/etc/biospark/database", "readOnly": True} in mounts
-    assert {"name": "database", "secret": {"secretName": APP_SECRET}} in pod_of(with_database())["volumes"]
-    assert "database" not in str(pod_of(environment())["volumes"])
+    assert {"name": name, "mountPath": f"/etc/biospark/{name}", "readOnly": True} in mounts
+    mounted = {"name": name, "secret": {"secretName": secret, "defaultMode": 0o440}}
+    assert mounted in pod_of(with_database())["volumes"]
+    assert name not in str(pod_of(environment())["volumes"])
+
+
+async def test_a_new_signing_key_leaves_the_pods_as_they_are() -> None:
+    env = with_database()
+    one, other = (
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "data": {"token-key.pem": text},
+            "metadata": {"name": "biospark-api", "namespace": "biospark-dev"},
+        }
+        for text in ("b25l", "b3RoZXI=")
+    )
+    cluster = Applied(one)
+    component = workload.component(cluster, Platform())
+    for action in component.plan(env, await component.observe(env)):
+        await component.apply(env, action)
+    await cluster.apply(other, force=True)
+    assert component.plan(env, await component.observe(env)) == []
+
+
+async def test_too_few_connections_for_a_rollout_are_told_before_it_begins() -> None:
+    server = {"host": "db.example", "adminSecretRef": {"name": "admin"}}
+    env = environment(database={"server": server, "connectionLimit": 3})
+    with pytest.raises(RejectedError) as raised:
+        await workload.component(FakeCluster(), Platform()).observe(env)
+    assert raised.value.reason == Reason.INVALID_SPEC
+    assert "write at least 5" in raised.value.message
 
 
 async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:

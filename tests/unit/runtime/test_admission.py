@@ -41,10 +41,20 @@ def test_the_platforms_server_is_that_of_environments_without_one() -> None:
     assert env.spec.database.server.host == "db.example"
 
 
-@pytest.mark.parametrize("wish", [{"name": "records"}, {"connectionLimit": 5}, {"extensions": [{"name": "hstore"}]}])
-def test_a_wish_for_a_database_without_a_server_is_not_ignored(wish: dict[str, Any]) -> None:
-    refused = admit(body(database=wish))
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"database": {"name": "records"}},
+        {"database": {"connectionLimit": 5}},
+        {"database": {"extensions": [{"name": "hstore"}]}},
+        {"api": {"bootstrapAdmin": {"email": "admin@example.com"}}},
+        {"api": {"tokenLifetime": "1h"}},
+    ],
+    ids=str,
+)
+def test_a_wish_for_what_needs_a_database_without_a_server_is_not_ignored(wish: dict[str, Any]) -> None:
+    refused = admit(body(**wish))
     assert isinstance(refused, Blocked)
     assert refused.reason == Reason.PLATFORM_SETTING_MISSING
     assert "spec.database.server" in refused.message
-    assert isinstance(admit(body(database={**wish, "server": SERVER})), Environment)
+    assert isinstance(admit(body(**{**wish, "database": {**wish.get("database", {}), "server": SERVER}})), Environment)

@@ -42,7 +42,7 @@ class ConditionType(StrEnum):
     MESH_READY = ("MeshReady", "The service mesh resources are there.")
     DATABASE_READY = ("DatabaseReady", "The database and its roles are there and answer.")
     SCHEMA_READY = ("SchemaReady", "The schema is at the wanted migration.")
-    SECRETS_READY = ("SecretsReady", "The secrets are in Vault and the API can read them.")
+    SECRETS_READY = ("SecretsReady", "The secrets of the API are there: signing key, first administrator's password.")
     CERTIFICATE_READY = ("CertificateReady", "The certificate is issued and valid.")
     GATEWAY_READY = ("GatewayReady", "The gateway sends requests to the API.")
     WORKLOAD_READY = ("WorkloadReady", "The API runs with all its replicas.")

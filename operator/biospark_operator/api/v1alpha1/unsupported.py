@@ -36,6 +36,8 @@ MANAGED = frozenset(
         "api.replicas",
         "api.autoscaling",
         "api.resources",
+        "api.tokenLifetime",
+        "api.bootstrapAdmin",
     }
 )
 """Fields, with everything below them, that have an effect."""
@@ -44,11 +46,9 @@ NOT_MANAGED: Mapping[str, str] = MappingProxyType(
     {
         "mesh": "the service mesh",
         "database.migrations": "the schema of the database",
-        "secrets": "secrets",
+        "secrets": "secrets in Vault",
         "certificate": "the certificate",
         "gateway": "the gateway",
-        "api.tokenLifetime": "the lifetime of tokens",
-        "api.bootstrapAdmin": "the first administrator",
         "monitoring": "monitoring",
         "logging": "logging",
         "qualityGates": "quality gates",

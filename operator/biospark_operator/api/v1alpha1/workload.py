@@ -18,11 +18,13 @@ Image = Annotated[
         max_length=512,
     ),
 ]
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 Email = Annotated[
     str,
     Text(
         "write an e-mail address such as admin@example.com",
-        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        # As the API has it, which would not start with another one.
+        pattern=rf"^[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(\.{_LABEL})+$",
         max_length=254,
     ),
 ]
@@ -100,7 +102,10 @@ class Resources(Model):
 class BootstrapAdmin(Model):
     """The first administrator of the API."""
 
-    email: Email = Field(description="E-mail address to log in with. The generated password goes to Vault only.")
+    email: Email = Field(
+        description="E-mail address to log in with. The password is generated: key `bootstrap-admin-password` of the "
+        "Secret `biospark-api` in the environment's namespace. Used while there is no administrator, later ignored."
+    )
 
 
 class ApiService(Model):
@@ -127,9 +132,11 @@ class ApiService(Model):
     resources: Resources = Field(
         default_factory=Resources, description="Compute resources of one replica. Default by profile."
     )
-    token_lifetime: Annotated[timedelta, Between("1m", "8760h")] | None = Field(
+    token_lifetime: Annotated[timedelta, Between("1m", "168h")] | None = Field(
         None,
-        description="Lifetime of the tokens that the API issues, at most `gateway.jwt.maximumTokenLifetime`. Default "
-        "`24h`, or that maximum where it is shorter.",
+        description="Lifetime of the tokens that the API issues, at most `gateway.jwt.maximumTokenLifetime`; needs a "
+        "database. Default `24h`, or that maximum where it is shorter.",
     )
-    bootstrap_admin: BootstrapAdmin | None = Field(None, description="The first administrator. Default: none.")
+    bootstrap_admin: BootstrapAdmin | None = Field(
+        None, description="The first administrator; needs a database. Default: none."
+    )

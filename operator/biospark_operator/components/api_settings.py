@@ -1,0 +1,109 @@
+"""What the API is told by its environment: variables of its container, and where files of Secrets are. Pure.
+
+Values that are secret or change come from files, which the API reads again: no variable holds one. So a new signing
+key does not replace the pods, and should not: a pod that takes up a new key goes on accepting the one it had, which a
+new pod would not know.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+
+from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
+from biospark_operator.api.v1alpha1.spec import Profile
+from biospark_operator.clients.postgres import SSL_MODES
+from biospark_operator.components import secrets
+from biospark_operator.components.database import credentials, wanted
+from biospark_operator.components.manifests import API_PORT, METRICS_PORT
+from biospark_operator.components.platform import Platform
+from biospark_operator.engine.component import Environment
+
+LOG_LEVELS = {Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"}
+#: Where Secrets are in the container, one file for each of their keys.
+DATABASE_PATH, SECRETS_PATH = "/etc/biospark/database", "/etc/biospark/secrets"
+#: Secrets by the path at which they are mounted, where the environment has a database.
+MOUNTED = {DATABASE_PATH: credentials.APP_SECRET, SECRETS_PATH: secrets.SECRET}
+#: Connections of one replica, which is one process, at most: more don't make it faster.
+POOL_SIZE = 10
+#: Replicas beside those that are wanted while one is replaced: the new one, and the old one until it has ended.
+_REPLACING = 2
+
+
+def settings(env: Environment, platform: Platform) -> dict[str, str]:
+    """Return the settings of the API, without the prefix of their names."""
+    public = {"PUBLIC_URL": f"https://{env.spec.host}"} if env.spec.host else {}
+    server = env.spec.database.server
+    return {
+        "ENVIRONMENT": env.name,
+        **public,
+        "HOST": "0.0.0.0",  # noqa: S104 - the pod's own address is not known beforehand
+        "PORT": str(API_PORT),
+        "METRICS_PORT": str(METRICS_PORT),
+        "LOG_LEVEL": LOG_LEVELS[env.spec.profile],
+        # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
+        "DRAIN_SECONDS": str(platform.drain_seconds),
+        "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),
+        **({} if server is None else {**_database(env, server), **_tokens(env), **_administrator(env)}),
+    }
+
+
+def _database(env: Environment, server: EffectiveDatabaseServer) -> dict[str, str]:
+    authority = {"DATABASE_CA_PATH": f"{DATABASE_PATH}/ca.crt"} if server.ca_secret_ref else {}
+    return {
+        "DATABASE_HOST": server.host,
+        "DATABASE_PORT": str(server.port),
+        "DATABASE_NAME": env.spec.database.name,
+        "DATABASE_SSL_MODE": SSL_MODES[server.ssl_mode],
+        **authority,
+        "DATABASE_USER_FILE": f"{DATABASE_PATH}/username",
+        "DATABASE_PASSWORD_FILE": f"{DATABASE_PATH}/password",
+        "DATABASE_POOL_SIZE": str(pool_size(env)),
+    }
+
+
+def _tokens(env: Environment) -> dict[str, str]:
+    return {
+        "TOKEN_KEY_FILE": f"{SECRETS_PATH}/{secrets.TOKEN_KEY}",
+        "TOKEN_OTHER_KEYS_FILE": f"{SECRETS_PATH}/{secrets.PUBLIC_KEYS}",
+        "TOKEN_LIFETIME_SECONDS": str(int(env.spec.api.token_lifetime.total_seconds())),
+    }
+
+
+def _administrator(env: Environment) -> dict[str, str]:
+    if env.spec.api.bootstrap_admin is None:
+        return {}
+    return {
+        "BOOTSTRAP_ADMIN_EMAIL": env.spec.api.bootstrap_admin.email,
+        "BOOTSTRAP_ADMIN_PASSWORD_FILE": f"{SECRETS_PATH}/{secrets.ADMIN_PASSWORD}",
+    }
+
+
+def pool_size(env: Environment) -> int:
+    """Return the connections that each replica may open, so that all of them together fit the database's limit."""
+    limit = env.spec.database.connection_limit
+    if limit is None:
+        return POOL_SIZE
+    return max(1, min(POOL_SIZE, wanted.shares(limit).login // _replicas_at_once(env)))
+
+
+def too_few_connections(env: Environment) -> str | None:
+    """Say that the limit of the database leaves a replica without any connection, or None where it does not.
+
+    A rollout would never end: the new replica would wait for a connection that the old one keeps.
+    """
+    limit, replicas = env.spec.database.connection_limit, _replicas_at_once(env)
+    if env.spec.database.server is None or limit is None or wanted.shares(limit).login >= replicas:
+        return None
+    enough = next(number for number in count(limit) if wanted.shares(number).login >= replicas)
+    return (
+        f"spec.database.connectionLimit {limit} is too low for {_most(env)} replicas of the API and "
+        f"{_REPLACING} more while they are replaced; write at least {enough}, or lower the number of replicas"
+    )
+
+
+def _replicas_at_once(env: Environment) -> int:
+    return _most(env) + _REPLACING
+
+
+def _most(env: Environment) -> int:
+    return env.spec.api.autoscaling.max_replicas if env.spec.api.autoscaling else env.spec.api.replicas

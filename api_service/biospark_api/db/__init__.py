@@ -8,7 +8,7 @@ set up by hand, `rights` says what roles may do.
 
 from biospark_api.db.agents import DEFAULT_AGENTS
 from biospark_api.db.baseline import DifferentTablesError
-from biospark_api.db.comparison import CATALOGUE, Comparison, compare
+from biospark_api.db.comparison import FINGERPRINT, VERSIONS, Comparison, compare
 from biospark_api.db.history import HISTORY, edited
 from biospark_api.db.rights import API_PRIVILEGES, READER_PRIVILEGES, grant_to_api, statements
 from biospark_api.db.schema import (
@@ -23,12 +23,13 @@ from biospark_api.db.tables import METADATA
 
 __all__ = [
     "API_PRIVILEGES",
-    "CATALOGUE",
     "DEFAULT_AGENTS",
+    "FINGERPRINT",
     "HEAD",
     "HISTORY",
     "METADATA",
     "READER_PRIVILEGES",
+    "VERSIONS",
     "Comparison",
     "DifferentTablesError",
     "Revision",

@@ -42,8 +42,8 @@ def is_at_first_revision(connection: Connection, steps: tuple[Step, ...]) -> boo
         return False
     differences = [f"there is no table {relation}" for relation in sorted(wanted.keys() - found.keys())]
     for relation, texts in sorted(found.items()):
-        differences += [f"{relation} lacks {entry}" for entry in sorted(wanted[relation] - texts)]
         differences += [f"{relation} has {entry}" for entry in sorted(texts - wanted[relation])]
+        differences += [f"{relation} lacks {entry}" for entry in sorted(wanted[relation] - texts)]
     if differences:
         raise DifferentTablesError(tuple(differences))
     return True

@@ -56,6 +56,14 @@ SELECT r.relname, pg_catalog.concat_ws(' ', 'constraint', k.conname, pg_catalog.
 """
 
 
+#: Tells a schema from every other one: `fingerprint`, and the names of its tables, `relations`.
+FINGERPRINT = """
+SELECT pg_catalog.md5(pg_catalog.string_agg(relation || ' ' || text, ';' ORDER BY relation, text)) AS fingerprint,
+       pg_catalog.array_agg(DISTINCT relation::text) AS relations
+  FROM ({things}) AS things
+""".replace("{things}", CATALOGUE.replace("%(schema)s", "'public'"))
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """How a schema differs from the model; each entry as in "column patients.phone is missing"."""

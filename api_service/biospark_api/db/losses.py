@@ -2,16 +2,23 @@
 
 What is known to keep all data passes; all that is known to lose some is named; and what can't be judged counts as
 losing, until the author of the migration says that it does not (`Script.keeps_data`).
+
+`python -m biospark_api.db.losses` writes what it says of each revision to `losses.json`, beside the checksum of
+what it looked at: whoever migrates reads that, and needs no parser. A revision without a verdict is not run.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
+from biospark_api.db.schema import Revision, revisions
 
 #: What can be made again from the rest, so that dropping it loses no data.
 _DERIVED = frozenset({"INDEX", "VIEW", "FUNCTION", "PROCEDURE", "TRIGGER", "CONSTRAINT"})
@@ -27,6 +34,18 @@ def losses(sql: str) -> tuple[str, ...]:
     except SqlglotError:
         return ("can't be read",)
     return tuple(loss for statement in statements for loss in _of(statement))
+
+
+def verdict(revision: Revision) -> dict[str, object]:
+    """What `losses.json` has of a revision."""
+    found = [loss for step in revision.steps if not step.keeps_data for loss in losses(step.sql)]
+    return {"checksum": revision.checksum, "losses": found}
+
+
+def main() -> None:
+    """Write the verdicts on all revisions."""
+    verdicts = {revision.name: verdict(revision) for revision in revisions()}
+    Path(__file__).with_name("losses.json").write_text(json.dumps(verdicts, indent=2) + "\n")
 
 
 def _of(statement: exp.Expr) -> Iterator[str]:
@@ -75,3 +94,7 @@ def _table(node: exp.Expr | None) -> str:
         return ""
     table = node.find(exp.Table)
     return ".".join(part.name for part in table.parts) if table is not None else node.name
+
+
+if __name__ == "__main__":
+    main()

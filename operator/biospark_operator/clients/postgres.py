@@ -11,14 +11,16 @@ Connect directly, or through a pooler that pools sessions: settings of a session
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg import Connection
 from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
@@ -26,6 +28,8 @@ from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.postgres_errors import FAULTS, translated, unreachable
 from biospark_operator.clients.postgres_session import LOCK, STATEMENT, Login, Session
 from biospark_operator.engine.errors import OutsideError, UnavailableError
+
+Result = TypeVar("Result")
 
 #: Connections to one server at once, over all environments. A server has 100 by default.
 LIMIT = 4
@@ -77,7 +81,8 @@ class Server:
 
     def __init__(self, address: Address, admin: Login, limit: int, may_act: MayAct) -> None:
         self.address, self.admin = address, admin
-        self._may_act = may_act
+        #: Asked before everything that changes something; whoever works `in_thread` asks by itself.
+        self.may_act = may_act
         self._turns = asyncio.Semaphore(limit)
         self._limit = limit
         self._open = self._waiting = self._lent = 0
@@ -109,6 +114,43 @@ class Server:
         async with self._turn():
             await self._make_room()
             await self._closed(await self._connected(login, database))
+
+    async def in_thread(
+        self, login: Login, database: str, work: Callable[[Connection[Any]], Result], **settings: str
+    ) -> Result:
+        """Do `work` over a connection of its own, in a thread: for libraries that know nothing of asyncio.
+
+        `settings` are those of the session, by their names in PostgreSQL. Connecting raises the errors of the
+        engine, `work` what it likes. When the caller is cancelled the connection is closed, which ends the work.
+        """
+        held: list[Connection[Any]] = []
+
+        def run() -> Result:
+            with self._connected_blocking(login, database, settings) as connection:
+                held.append(connection)
+                return work(connection)
+
+        async with self._turn():
+            await self._make_room()
+            self._open += 1
+            task = asyncio.create_task(asyncio.to_thread(run))
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                for connection in held:
+                    connection.cancel()
+                with contextlib.suppress(Exception):
+                    await task
+                raise
+            finally:
+                self._open -= 1
+
+    def _connected_blocking(self, login: Login, database: str, settings: Mapping[str, str]) -> Connection[Any]:
+        parameters = self._parameters(login, database, {**_SETTINGS, **settings})
+        try:
+            return psycopg.connect(**parameters, connect_timeout=int(CONNECT), autocommit=True, prepare_threshold=None)
+        except FAULTS as error:
+            raise translated(error, f"connect to database {database}", str(self.address)) from None
 
     async def forget(self, database: str) -> None:
         """Close what is open and unused to a database, which is about to be dropped."""
@@ -208,9 +250,9 @@ class Server:
                 self._down = (time.monotonic() + DOWN, problem.message)
             raise problem from None
         self._down = None
-        return Session(connection, where, self._may_act)
+        return Session(connection, where, self.may_act)
 
-    def _parameters(self, login: Login, database: str) -> dict[str, Any]:
+    def _parameters(self, login: Login, database: str, settings: Mapping[str, str] = _SETTINGS) -> dict[str, Any]:
         authority = {} if self._authority is None else {"sslrootcert": f"/proc/self/fd/{self._authority}"}
         return {
             "host": self.address.host,
@@ -222,7 +264,7 @@ class Server:
             "gssencmode": "disable",
             "application_name": "biospark-operator",
             "client_encoding": "utf8",
-            "options": " ".join(f"-c {key}={value}" for key, value in _SETTINGS.items()),
+            "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
             "tcp_user_timeout": int(STATEMENT * 1000),
             **authority,
         }

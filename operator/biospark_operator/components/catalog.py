@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from biospark_operator.clients.postgres import Servers
-from biospark_operator.components import access, database, namespace, network, registry, secrets, workload
+from biospark_operator.components import access, database, namespace, network, registry, schema, secrets, workload
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.objects import Cluster
 from biospark_operator.components.platform import Platform
@@ -35,12 +35,14 @@ def components(
     environment may have it as its own namespace. `servers` are the connections to PostgreSQL, for who wants to
     close them.
     """
+    servers_of_databases = Access(cluster, servers or Servers(), operator_namespace)
     return (
         namespace.component(cluster, operator_namespace),
         access.component(cluster),
         registry.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
-        database.DatabaseComponent(Access(cluster, servers or Servers(), operator_namespace)),
+        database.DatabaseComponent(servers_of_databases),
+        schema.SchemaComponent(servers_of_databases),
         secrets.component(cluster),
         workload.component(cluster, platform),
     )

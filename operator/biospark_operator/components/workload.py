@@ -17,11 +17,11 @@ from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import (
     access,
     api_settings,
-    database,
     drift,
     network,
     registry,
     rollout,
+    schema,
     secrets,
 )
 from biospark_operator.components.database import credentials
@@ -63,7 +63,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         condition=ConditionType.WORKLOAD_READY,
         cluster=cluster,
         build=lambda env: build(env, platform),
-        requires=frozenset({access.NAME, network.NAME, registry.NAME, database.NAME, secrets.NAME}),
+        requires=frozenset({access.NAME, network.NAME, registry.NAME, schema.NAME, secrets.NAME}),
         fill=fill,
         evidence=lambda env: rollout.evidence(cluster, env),
         assess=rollout.assess,

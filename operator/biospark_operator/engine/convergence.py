@@ -20,11 +20,14 @@ from biospark_operator.engine.errors import (
     NotLeaderError,
     OutsideError,
     RejectedError,
+    StillRunningError,
 )
-from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Planned
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Planned, Progressing
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between looks at what goes on by itself.
+RUNNING_POLL = 5.0
 #: Seconds between tries while rights are missing: they come by hand, and a refused call tells nothing new.
 ACCESS_RETRY = 60.0
 
@@ -75,6 +78,9 @@ async def converge(
         return Report(component.judge(env, seen), done=tuple(done), facts=component.facts(env, seen))
     except NotLeaderError:
         raise
+    except StillRunningError as running:
+        wait = running.retry_after or RUNNING_POLL
+        return Report(Progressing(running.reason or Reason.PROGRESSING, running.message, wait), done=tuple(done))
     except OutsideError as error:
         return Report(outcome_of(error), done=tuple(done))
     except Exception:

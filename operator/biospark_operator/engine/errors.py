@@ -38,5 +38,9 @@ class FieldConflictError(OutsideError):
     """Another field manager owns a field that we set, on an object that is not ours to force."""
 
 
+class StillRunningError(OutsideError):
+    """It was begun and goes on by itself: nothing is wrong. `retry_after` says when to look again."""
+
+
 class NotLeaderError(Exception):
     """This process lost its leadership in the middle of a pass: it must not touch anything any more."""

@@ -188,7 +188,7 @@ class Reconciler:
             *(report.component_condition(c, outcomes[c.name]) for c in this.components),
         ]
         drifted = self._drifted(this, reports)
-        fields: dict[str, Any] = {key: value for result in reports.values() for key, value in result.facts.items()}
+        fields = _joined(result.facts for result in reports.values())
         fields["drift"] = report.drift(drifted, this.status, self.clock(), repaired=this.applies)
         fields["plan"] = None if this.applies else report.plan(reports, unwanted, this.env.generation)
         return await self._finish(
@@ -285,6 +285,16 @@ class Reconciler:
             return memory.backoff.failed("removal", self.monotonic(), removal.problem.retry_after)
         memory.backoff.succeeded("removal")
         return REMOVAL_RETRY
+
+
+def _joined(facts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what all components tell; an object of which several know something has what each of them tells."""
+    fields: dict[str, Any] = {}
+    for told in facts:
+        for key, value in told.items():
+            known = fields.get(key)
+            fields[key] = {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return fields
 
 
 def _was_settled(condition: Mapping[str, Any]) -> bool:

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from biospark_api.db import Comparison
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Servers
 from biospark_operator.components.database import DatabaseComponent, credentials
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.names import Names
+from biospark_operator.components.schema import SchemaComponent
+from biospark_operator.components.schema.migration import Runs
 from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge
+from biospark_operator.engine.outcome import Progressing
 from biospark_operator.runtime.leader import SoleReplica
 from tests.fakes.environments import environment
 from tests.postgres import Site
@@ -66,6 +70,8 @@ class Operated:
     now: datetime = START
     annotations: Mapping[str, str] = field(default_factory=dict)
     environment_name: str = "dev"
+    runs: Runs = field(default_factory=Runs)
+    compared: dict[str, Comparison] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         values = {"username": self.site.admin, "password": self.site.password}
@@ -88,6 +94,11 @@ class Operated:
         return DatabaseComponent(Access(self.cluster, self.servers, OPERATOR_NAMESPACE), clock=lambda: self.now)
 
     @property
+    def schema(self) -> SchemaComponent:
+        """The component of the schema."""
+        return SchemaComponent(self.component.access, self.runs, self.compared)
+
+    @property
     def env(self) -> Environment:
         """The environment as it is specified."""
         server = {
@@ -102,6 +113,21 @@ class Operated:
     async def run(self, *, apply: bool = True) -> Report:
         """Make one pass."""
         return await converge(self.component, self.env, apply=apply, leadership=SoleReplica())
+
+    async def run_schema(self, *, apply: bool = True) -> Report:
+        """Make one pass over the schema."""
+        return await converge(self.schema, self.env, apply=apply, leadership=SoleReplica())
+
+    async def migrated(self) -> Report:
+        """Make database and schema, which has to be done soon."""
+        await self.settled()
+        for _ in range(20):
+            report = await self.run_schema()
+            if not isinstance(report.outcome, Progressing):
+                return report
+            if (run := self.runs.get((self.env.uid, self.database))) is not None:
+                await self.runs.wait(run)
+        raise AssertionError(report.outcome)
 
     async def settled(self) -> Report:
         """Make passes until one does nothing, which has to be soon."""

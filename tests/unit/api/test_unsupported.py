@@ -87,7 +87,6 @@ def test_provider_none_asks_for_nothing(section: str) -> None:
     ("spec", "paths"),
     [
         ({"mesh": {"provider": "Istio", "revision": "1-28"}}, ["spec.mesh.provider", "spec.mesh.revision"]),
-        ({"database": {"migrations": {"policy": "Manual"}}}, ["spec.database.migrations.policy"]),
         ({"secrets": {"delivery": "KubernetesSecret"}}, ["spec.secrets.delivery"]),
         ({"certificate": {"duration": "1000h"}}, ["spec.certificate.duration"]),
         ({"gateway": {"provider": "KongIngress"}}, ["spec.gateway.provider"]),

@@ -159,6 +159,44 @@ class Reason(StrEnum):
         "Move the data to a server or database as the message says.",
     )
 
+    # The schema of the database
+    MIGRATING = ("Migrating", "Migrations of the schema are being applied.", "Wait; the message says how far it is.")
+    MIGRATION_FAILED = (
+        "MigrationFailed",
+        "A migration failed; nothing of it is left, and what was applied before stays.",
+        "Remove the cause that the message names. It is tried again by itself.",
+    )
+    MIGRATIONS_PENDING = (
+        "MigrationsPending",
+        "`spec.database.migrations.policy` is Manual, and migrations are to be applied.",
+        "Read the message, and set the policy to Automatic to apply them.",
+    )
+    MIGRATION_UNKNOWN = (
+        "MigrationUnknown",
+        "This version of the operator does not have the migration of `spec.database.migrations.target`.",
+        "Correct the target, or install the version of the operator that has it.",
+    )
+    DATA_LOSS_REFUSED = (
+        "DataLossRefused",
+        "A migration destroys data, or may do so.",
+        "Make a backup, then set `spec.database.migrations.allowDestructive` to true to let it run.",
+    )
+    MIGRATION_EDITED = (
+        "MigrationEdited",
+        "A migration that was applied is another one in this version of the operator.",
+        "Install the version of the operator that applied it; never edit a migration that was released.",
+    )
+    SCHEMA_NEWER = (
+        "SchemaNewer",
+        "The schema was migrated by a newer version of the operator.",
+        "Install that version, or a newer one.",
+    )
+    SCHEMA_DIFFERS = (
+        "SchemaDiffers",
+        "Somebody changed tables, indexes or agents of the schema by hand.",
+        "Undo the differences that the message names.",
+    )
+
     # Pods
     ROLLING_OUT = ("RollingOut", "New pods are being started.", "Wait.")
     IMAGE_PULL_FAILED = (

@@ -31,6 +31,7 @@ MANAGED = frozenset(
         "database.name",
         "database.connectionLimit",
         "database.extensions",
+        "database.migrations",
         "database.credentials",
         "api.image",
         "api.replicas",
@@ -45,7 +46,6 @@ MANAGED = frozenset(
 NOT_MANAGED: Mapping[str, str] = MappingProxyType(
     {
         "mesh": "the service mesh",
-        "database.migrations": "the schema of the database",
         "secrets": "secrets in Vault",
         "certificate": "the certificate",
         "gateway": "the gateway",

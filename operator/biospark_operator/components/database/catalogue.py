@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
+from biospark_api.db import API_PRIVILEGES
 from biospark_operator.clients.postgres_session import Row, Session
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import (
@@ -205,7 +206,10 @@ async def _defaults(session: Session, owner: str) -> dict[str, frozenset[Grant]]
 
 
 async def _hidden(session: Session, owner: str, grantee: str) -> tuple[Relation, ...]:
-    """Read what `grantee` has no right at all on. Where it has some, a migration chose which."""
+    """Read what `grantee` has no right at all on. Where it has some, somebody chose which.
+
+    Which rights belong to the tables of the API is known to the schema, and kept by it.
+    """
     rows = await session.rows(
         "read rights on tables",
         """SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, n.nspname, c.relname
@@ -213,9 +217,11 @@ async def _hidden(session: Session, owner: str, grantee: str) -> tuple[Relation,
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND pg_get_userbyid(c.relowner) = %s
               AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
               AND NOT EXISTS (SELECT FROM aclexplode(c.relacl) g WHERE pg_get_userbyid(g.grantee) = %s)
+              AND NOT (n.nspname = 'public' AND c.relname = ANY(%s))
             ORDER BY 1, 2, 3""",
         owner,
         grantee,
+        sorted(API_PRIVILEGES),
     )
     return tuple(Relation(row["kind"], row["nspname"], row["relname"]) for row in rows)
 

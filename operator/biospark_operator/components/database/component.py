@@ -151,11 +151,7 @@ class DatabaseComponent:
         server = await self.access.to(_server(env))
         password = wish.password or credentials.new_password()
         async with server.session() as session:
-            silence = await _silence(session)
-            verifier = session.verifier(Login(wish.login, password))
-            option = sql.SQL("PASSWORD {}").format(sql.Literal(verifier))
-            statements = [*silence, *wish.statements, do.alter_role(wish.login, [option])]
-            await session.run(f"set the password of {wish.login}", statements)
+            await set_password(session, Login(wish.login, password), wish.statements)
         if wish.password is None:
             held = Credentials(wish.login, password, self.clock(), env.annotations.get(ROTATE_REQUESTED_AT))
             secret = credentials.manifest(env, _server(env), wish.account, held, server.address.authority)
@@ -205,6 +201,13 @@ def _rolled_out(deployment: Manifest | None) -> str | None:
 def _doing(action: Action) -> str:
     """Return what an action is about, for messages: its SQL may be long, its beginning says enough."""
     return action.summary if len(action.summary) <= 120 else f"{action.summary[:119]}…"
+
+
+async def set_password(session: Session, login: Login, before: Sequence[do.Statement] = ()) -> None:
+    """Give a role a password, after other statements in the same transaction; the server gets a verifier of it."""
+    option = sql.SQL("PASSWORD {}").format(sql.Literal(session.verifier(login)))
+    statements = [*await _silence(session), *before, do.alter_role(login.user, [option])]
+    await session.run(f"set the password of {login.user}", statements)
 
 
 async def _silence(session: Session) -> list[do.Statement]:

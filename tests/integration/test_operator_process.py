@@ -202,6 +202,21 @@ async def test_a_changed_pull_secret_is_followed_long_before_the_interval(site: 
     site.kubectl("delete", "secret", source, "-n", NAMESPACE)
 
 
+async def test_a_corrected_secret_of_the_database_administrator_is_tried_at_once(site: Site) -> None:
+    admin = f"admin-{site.name}"
+    # Nobody listens there: what counts is that the Secret is used.
+    site.apply(database={"server": {"host": "127.0.0.1", "port": 9, "adminSecretRef": {"name": admin}}})
+
+    async def told(reason: str) -> bool:
+        return await site.told("DatabaseReady") == ("False", reason)
+
+    await site.until(lambda: told("DatabaseSecretInvalid"), "the missing secret is reported", 10)
+    literals = ("--from-literal=username=biospark", "--from-literal=password=planted-three")
+    site.kubectl("create", "secret", "generic", admin, "-n", NAMESPACE, *literals)
+    await site.until(lambda: told("ServerUnavailable"), "the corrected secret is tried", 10)
+    site.kubectl("delete", "secret", admin, "-n", NAMESPACE)
+
+
 async def gone(site: Site) -> bool:
     namespace = await site.client.get(ObjectRef("v1", "Namespace", None, site.namespace))
     return await site.body() is None and namespace is None

@@ -30,6 +30,7 @@ from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.engine.errors import NotLeaderError
 from biospark_operator.runtime import scanning
 from biospark_operator.runtime.loop import Environments
+from biospark_operator.runtime.references import secrets_of
 
 #: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
 _LOGIN_LIFETIME = timedelta(minutes=10)
@@ -92,7 +93,7 @@ def registry(environments: Environments, may_act: MayAct) -> kopf.OperatorRegist
         if type == "DELETED":
             environments.forget(str(name), str(uid))
         else:
-            environments.slot(str(name), str(uid)).saw(_version(body), _pull_secret(body))
+            environments.slot(str(name), str(uid)).saw(_version(body), secrets_of(body.get("spec")))
 
     return handlers
 
@@ -127,12 +128,6 @@ def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
         priority=info.priority,
         expiration=info.expiration,
     )
-
-
-def _pull_secret(body: Mapping[str, Any]) -> str | None:
-    reference = ((body.get("spec") or {}).get("registry") or {}).get("pullSecretRef") or {}
-    name = reference.get("name")
-    return str(name) if name else None
 
 
 def _version(body: Mapping[str, Any]) -> tuple[object, ...]:

@@ -43,16 +43,16 @@ class Slot:
     began: float | None = None
     #: How many passes in a row could not even read or write the resource.
     failures: int = 0
-    #: The Secret in the operator's namespace that the environment copies.
-    pull_secret: str | None = None
+    #: The Secrets in the operator's namespace that the environment refers to.
+    secrets: frozenset[str] = frozenset()
     #: The generation and reconcile request that were seen last, to tell news from our own status writes.
     seen: tuple[object, ...] = ()
 
-    def saw(self, version: tuple[object, ...], pull_secret: str | None) -> None:
+    def saw(self, version: tuple[object, ...], secrets: frozenset[str]) -> None:
         """Take note of the resource as an event shows it, and ask for a pass if it is another version."""
         if self.seen and self.seen != version:
             self.woken.set()
-        self.seen, self.pull_secret = version, pull_secret
+        self.seen, self.secrets = version, secrets
 
 
 class Environments:
@@ -62,9 +62,11 @@ class Environments:
     finalizer somebody took away.
     """
 
-    def __init__(self, reconciler: Reconciler, passes: int) -> None:
+    def __init__(self, reconciler: Reconciler, passes: int, shared: frozenset[str] = frozenset()) -> None:
+        """`passes` are made at once at most; `shared` are Secrets that every environment may use."""
         self._reconciler = reconciler
         self._passes = asyncio.Semaphore(passes)
+        self._shared = shared
         self._slots: dict[str, dict[str, Slot]] = {}
         self._rng = random.Random()  # noqa: S311 - jitter
 
@@ -81,10 +83,10 @@ class Environments:
         for slot in self._slots.get(name, {}).values():
             slot.woken.set()
 
-    def wake_users_of(self, pull_secret: str) -> None:
-        """Ask for a pass over every environment that copies this Secret."""
+    def wake_users_of(self, secret: str) -> None:
+        """Ask for a pass over every environment that refers to this Secret."""
         for _, slot in self.all():
-            if slot.pull_secret == pull_secret:
+            if secret in slot.secrets or secret in self._shared:
                 slot.woken.set()
 
     def forget(self, name: str, uid: str) -> None:

@@ -35,6 +35,7 @@ from biospark_operator.runtime import handlers, logs, metrics, news, server, sou
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
+from biospark_operator.runtime.references import secrets_of
 from biospark_operator.runtime.settings import OperatorSettings, WrongSettingsError, load
 from biospark_operator.runtime.store import KubernetesStore
 
@@ -128,7 +129,7 @@ def _assembled(
         leadership=leadership,
         operator_version=__version__,
     )
-    environments = Environments(reconciler, settings.passes)
+    environments = Environments(reconciler, settings.passes, secrets_of(settings.platform.model_dump(by_alias=True)))
     return _Parts(settings, client, leadership, children, environments)
 
 
@@ -153,13 +154,13 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
             started=lambda: _stop_on_signals(stop),
         )
 
-    pull_secrets = sources.watch_pull_secrets(parts.client, parts.settings.namespace, environments.wake_users_of)
+    secrets = sources.watch_secrets(parts.client, parts.settings.namespace, environments.wake_users_of)
     tasks = [
         *(
             asyncio.create_task(sources.watch_children(children, *kind), name=f"watch {kind}")
             for kind in children.kinds
         ),
-        asyncio.create_task(pull_secrets, name="pull secrets"),
+        asyncio.create_task(secrets, name="watch referenced secrets"),
         asyncio.create_task(keep_environments(), name="kopf"),
     ]
     if isinstance(leadership, LeaseElection):

@@ -35,7 +35,7 @@ async def watch_children(children: Children, api_version: str, kind: str) -> NoR
     await _again_and_again(once, f"{kind}s")
 
 
-async def watch_pull_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> NoReturn:
+async def watch_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> NoReturn:
     """Call `changed` with the name of each Secret of `namespace` that appears, changes or goes.
 
     They carry no label of ours, so they are no children. Only metadata is asked for: the data of Secrets that no

@@ -46,19 +46,6 @@ def test_only_a_new_generation_or_a_request_is_news(
     assert (handlers._version(body()) != handlers._version(changed)) is is_news
 
 
-@pytest.mark.parametrize(
-    ("spec", "name"),
-    [
-        ({}, None),
-        ({"registry": None}, None),
-        ({"registry": {"pullSecretRef": None}}, None),
-        ({"registry": {"pullSecretRef": {"name": "pull"}}}, "pull"),
-    ],
-)
-def test_the_pull_secret_that_an_environment_uses(spec: dict[str, Any], name: str | None) -> None:
-    assert handlers._pull_secret(body(**spec)) == name
-
-
 async def test_events_of_environments_make_and_forget_their_slots() -> None:
     environments = Environments(None, 1)  # type: ignore[arg-type]
     registry = handlers.registry(environments, SoleReplica().check_lease)
@@ -70,7 +57,7 @@ async def test_events_of_environments_make_and_forget_their_slots() -> None:
 
     await event(None)
     ((name, slot),) = environments.all()
-    assert (name, slot.pull_secret, slot.woken.is_set()) == ("dev", "pull", False)
+    assert (name, slot.secrets, slot.woken.is_set()) == ("dev", {"pull"}, False)
     await event("MODIFIED", generation=2)
     assert slot.woken.is_set()
     await event("DELETED")

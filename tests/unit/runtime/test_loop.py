@@ -301,18 +301,27 @@ async def test_an_environment_made_anew_is_not_taken_down_for_its_namesake(
 
 
 async def test_a_source_wakes_those_who_use_it(environments: Environments, passes: Passes) -> None:
-    environments.slot("dev", "u").saw((1,), "pull")
-    environments.slot("other", "o").saw((1,), None)
+    environments.slot("dev", "u").saw((1,), frozenset({"pull", "admin"}))
+    environments.slot("other", "o").saw((1,), frozenset())
     environments.wake_users_of("pull")
+    assert [name for name, slot in environments.all() if slot.woken.is_set()] == ["dev"]
+
+
+async def test_what_the_platform_uses_wakes_all(passes: Passes) -> None:
+    environments = Environments(passes, 1, shared=frozenset({"admin"}))  # type: ignore[arg-type]
+    environments.slot("dev", "u").saw((1,), frozenset())
+    environments.wake_users_of("pull")
+    assert [name for name, slot in environments.all() if slot.woken.is_set()] == []
+    environments.wake_users_of("admin")
     assert [name for name, slot in environments.all() if slot.woken.is_set()] == ["dev"]
 
 
 def test_only_another_version_of_the_resource_is_news(environments: Environments) -> None:
     slot = environments.slot("dev", "u")
-    slot.saw((1, None), None)
-    slot.saw((1, None), "pull")
+    slot.saw((1, None), frozenset())
+    slot.saw((1, None), frozenset({"pull"}))
     assert not slot.woken.is_set(), "the first sight and our own status writes are no news"
-    slot.saw((2, None), "pull")
+    slot.saw((2, None), frozenset({"pull"}))
     assert slot.woken.is_set()
 
 

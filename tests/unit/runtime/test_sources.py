@@ -51,7 +51,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def watched(client: Any) -> list[str]:
     changed: list[str] = []
     with pytest.raises(asyncio.CancelledError):
-        await sources.watch_pull_secrets(client, "biospark-system", changed.append)
+        await sources.watch_secrets(client, "biospark-system", changed.append)
     return changed
 
 

@@ -38,6 +38,8 @@ _NO_RIGHT = re.compile(
     r'(?P<right>cannot (?:get|list|watch|create|update|patch|delete) resource "secrets" in API group "")'
 )
 #: How much of a quota is used changes by the minute; a message that changes is a new Event each time.
+#: A quota that is not the environment's own.
+_QUOTA = re.compile(r"exceeded quota: (?!biospark-quota\b)(?P<name>[^,]+),")
 _USED = re.compile(r", used: .*?(?=, limited:|$)")
 
 
@@ -110,7 +112,9 @@ def _forbidden(error: ApiException, purpose: str, text: str) -> OutsideError:
         )
     if "exceeded quota" in said:
         why = _USED.sub("", text) or "it exceeds the quota of its namespace"
-        return RejectedError(f"{_sentence(purpose, why)}; raise spec.namespace.quota or ask for less")
+        foreign = _QUOTA.search(said)
+        raised = f"the ResourceQuota {foreign['name']}" if foreign else "spec.namespace.quota"
+        return RejectedError(f"{_sentence(purpose, why)}; raise {raised} or ask for less")
     right = _NO_RIGHT.match(said)
     denied = text or (f"the operator {right['right']}" if right else "access denied")
     return AccessError(f"{_sentence(purpose, denied)}; grant the operator this right")

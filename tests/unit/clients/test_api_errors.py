@@ -107,10 +107,16 @@ def test_a_wait_that_makes_no_sense_is_none(value: str, wait: float | None) -> N
             "retrying when it is gone",
         ),
         (
-            'pods "b" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3',
+            'pods "b" is forbidden: exceeded quota: biospark-quota, requested: pods=1, used: pods=3, limited: pods=3',
             RejectedError,
             None,
             "requested: pods=1, limited: pods=3; raise spec.namespace.quota",
+        ),
+        (
+            'services "b" is forbidden: exceeded quota: team-a, requested: pods=1, used: pods=3, limited: pods=3',
+            RejectedError,
+            None,
+            "limited: pods=3; raise the ResourceQuota team-a or ask for less",
         ),
     ],
 )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -46,9 +48,10 @@ def main() -> int:
             with _step(f"Starting PostgreSQL {POSTGRES}"):
                 server.up()
         tools = _operator_as_process(cluster, server) if missing else _operator_as_pods(cluster, server)
-        name = yaml.safe_load(EXAMPLE.read_text())["metadata"]["name"]
+        wanted = _wanted(server)
+        name = wanted["metadata"]["name"]
         with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}"):
-            tools.kubectl("apply", "-f", str(EXAMPLE))
+            tools.kubectl("apply", "-f", "-", text=yaml.safe_dump(wanted))
             environment = _followed(
                 tools, name, until=("WorkloadReady", "Unschedulable") if missing else ("Ready", "Succeeded")
             )
@@ -58,6 +61,8 @@ def main() -> int:
     _show(tools, name, environment)
     if not missing:
         _call(tools, environment)
+        if server is not None:
+            _log_in(tools, environment, wanted["spec"]["api"]["bootstrapAdmin"]["email"])
     _next_steps(cluster, name, environment, missing, time.monotonic() - began)
     return 0
 
@@ -67,6 +72,14 @@ def _server(cluster: Cluster) -> Server | None:
     if not isinstance(cluster.provider, LocalProvider):
         return None
     return Server.of(instance.default_name(), POSTGRES, cluster.host_address)
+
+
+def _wanted(server: Server | None) -> dict[str, Any]:
+    """The example; without a database nobody could log in, so there it asks for no administrator."""
+    wanted: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    if server is None:
+        del wanted["spec"]["api"]["bootstrapAdmin"]
+    return wanted
 
 
 def _operator_as_pods(cluster: Cluster, server: Server | None) -> Tools:
@@ -149,6 +162,37 @@ def _call(tools: Tools, environment: Mapping[str, Any]) -> None:
         print(f"$ curl {url}\n{answer.read().decode()}")
 
 
+#: Logs in and works with patients, as anybody may do by hand.
+LOG_IN = """\
+url=http://$(kubectl get service biospark-api -n {namespace} -o jsonpath='{{.spec.clusterIP}}')
+password=$(kubectl get secret biospark-api -n {namespace} -o jsonpath='{{.data.bootstrap-admin-password}}' | base64 -d)
+token=$(curl -sS --fail $url/api/v1/auth/login --json '{{"email": "{email}", "password": "'$password'"}}' \\
+  | python3 -c 'import json, sys; print(json.load(sys.stdin)["token"])')
+curl -sS --fail $url/api/v1/patients -H "Authorization: Bearer $token" \\
+  --json '{{"first_name": "Ada", "last_name": "Lovelace", "date_of_birth": "1985-12-10"}}'
+curl -sS --fail $url/api/v1/patients -H "Authorization: Bearer $token"
+"""
+
+
+def _log_in(tools: Tools, environment: Mapping[str, Any], email: str) -> None:
+    """Show how to log in, create a patient and list patients, and do it."""
+    commands = LOG_IN.format(namespace=environment["status"]["namespace"], email=email)
+    print(f"Log in as the first administrator, create a patient, list patients:\n\n{textwrap.indent(commands, '  ')}")
+    if shutil.which("curl") is None:
+        print("There is no curl on this machine to show it with.")
+        return
+    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    shown = commands.replace("\ncurl", "; echo\ncurl")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shown],
+        env={**os.environ, "PATH": path, "KUBECONFIG": str(tools.kubeconfig)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"these commands failed:\n{done.stderr.strip()}")
+    print(f"which answers\n{textwrap.indent(done.stdout.strip(), '  ')}\n")
+
+
 def _next_steps(cluster: Cluster, name: str, environment: Mapping[str, Any], missing: str, seconds: float) -> None:
     namespace = environment["status"]["namespace"]
     kubectl = os.path.relpath(Path(sys.prefix) / "bin" / "kubectl")
@@ -158,7 +202,7 @@ def _next_steps(cluster: Cluster, name: str, environment: Mapping[str, Any], mis
     steps = {
         f"kubectl delete deployment biospark-api -n {namespace}": "it comes back",
         f"kubectl label ns {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite": "it is put back",
-        f"kubectl get bse {name} -o jsonpath='{{.status.database}}'": "its database and the login in use",
+        f"kubectl get bse {name} -o jsonpath='{{.status.database}}'": "its database, schema, and the login in use",
         f"kubectl annotate bse {name} biospark.ai/rotate-requested-at=now": "new credentials, new pods, no outage",
         f"kubectl describe bse {name}": "what was repaired, and why things are as they are",
         f'kubectl patch bse {name} --type=merge -p \'{{"spec":{{"api":{{"replicas":2}}}}}}\'': "rolls out",

@@ -2,7 +2,8 @@
 
 Pull secrets with planted values are given to a real operator process that logs at DEBUG, good ones and all kinds of
 bad ones, and the API server refuses a copy with words that quote the value. Then everything that can be read is
-searched: every object of the cluster, the log, the metrics.
+searched: every object of the cluster, the log, the metrics. The same for what the operator makes itself: signing key
+and passwords, also those that were replaced.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,11 +21,13 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from dev import deploy
 from dev.deploy import NAMESPACE, Tools
 from tests.chaos.faults import Answer, Call
 from tests.integration.all_objects import Place, all_objects
 from tests.integration.restricted import Restricted, apply, ask_again, passed, restricted
 from tests.operator_process import Site
+from tests.postgres import server as postgres_server
 
 pytestmark = pytest.mark.integration
 
@@ -228,3 +232,92 @@ async def the_api_server_refuses(world: World, site: Site) -> None:
                 assert await site.told("RegistryReady") not in (None, ("True", "Succeeded"))
     await ask_again(site)
     await world.copied(site)
+
+
+async def test_no_value_that_was_made_is_seen_anywhere_else(own_control_plane: str, tmp_path: Path) -> None:
+    with postgres_server(18) as server:
+        async with restricted(own_control_plane, tmp_path) as run:
+            deploy.hand_over(Tools(Path(run.kubeconfig)), server)
+            site = run.site()
+            site.apply(database={"server": deploy.database(server)}, api={"bootstrapAdmin": {"email": "a@b.example"}})
+            await site.until(lambda: secrets_are_ready(site), "the secrets are ready", 60)
+            made = [await made_values(site)]
+            await the_api_server_refuses_a_repair(run, site, made[0])
+            for break_it in ("the key", "the Secret"):
+                await somebody_breaks(site, break_it)
+                made.append(await made_values(site))
+            plan = run.site()
+            plan.apply(mode="Plan", database={"server": deploy.database(server)})
+            await site.until(lambda: plan.told("SecretsReady"), "the plan is made")
+            await passed(site)
+            places = {Place("", "secrets", site.namespace, name) for name in MADE}
+            objects = await asyncio.to_thread(all_objects, run.kubeconfig)
+            log, metrics = run.operator.log.read_text(), run.operator.ask("/metrics")[1]
+        texts = {str(place): "\n".join(strings(without_data(place, item, places))) for place, item in objects.items()}
+        planted = [Planted(value) for values in made for value in values]
+        assert len({value.value for value in planted}) >= 8
+        shown = {"the log": log, "the metrics": metrics, "the server's log": server.log.read_text(), **texts}
+        assert [where for where, text in shown.items() if any(value.is_in(text) for value in planted)] == []
+        # The search finds what there is to find.
+        last = [Planted(value) for value in made[-1]]
+        held = "\n".join("\n".join(strings(objects[place])) for place in places)
+        assert [value for value in last if not value.is_in(held)] == []
+
+
+#: The Secrets with values that the operator makes.
+MADE = ("biospark-api", "biospark-database", "biospark-database-reader")
+
+
+def without_data(place: Place, item: Mapping[str, Any], known: set[Place]) -> Mapping[str, Any]:
+    return {key: value for key, value in item.items() if not (place in known and key == "data")}
+
+
+async def secrets_are_ready(site: Site) -> bool:
+    return await site.told("SecretsReady") == await site.told("DatabaseReady") == ("True", "Succeeded")
+
+
+async def made_values(site: Site) -> list[str]:
+    """Return passwords, and of the private key a line of its middle: whoever shows it shows one of its lines."""
+    values = []
+    for name in MADE:
+        found = await site.get("v1", "Secret", name)
+        assert found is not None
+        texts = {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+        values += [text for key, text in texts.items() if key.endswith("password")]
+        values += [texts[key].splitlines()[10] for key in texts if key == "token-key.pem"]
+    assert len(values) == 4
+    return values
+
+
+async def somebody_breaks(site: Site, what: str) -> None:
+    """Let values be drift, and wait for others."""
+    before = await made_values(site)
+    if what == "the key":
+        broken = '{"stringData":{"token-key.pem":"oh no"}}'
+        site.kubectl("patch", "secret", "biospark-api", "-n", site.namespace, "--type=merge", "-p", broken)
+    else:
+        site.kubectl("delete", "secret", *MADE, "-n", site.namespace)
+
+    async def others() -> bool:
+        found = [await site.get("v1", "Secret", name) for name in MADE]
+        keys = [(secret or {}).get("data", {}).get("token-key.pem") for secret in found]
+        return all(found) and keys[0] != base64.b64encode(b"oh no").decode() and await made_values(site) != before
+
+    await site.until(others, f"{what} is made anew", 40)
+
+
+async def the_api_server_refuses_a_repair(run: Restricted, site: Site, made: list[str]) -> None:
+    """Let the writes of a Secret, which hold a password, be answered with words that quote it."""
+    path = f"/api/v1/namespaces/{site.namespace}/secrets/biospark-api"
+    removed = '{"data":{"token-public-keys.pem":null}}'
+    for status in REFUSALS if os.environ.get("BIOSPARK_LONG") else (422,):
+        words = REFUSALS[status]
+        with run.proxy.add(
+            lambda call: (call.method, call.path) == ("PATCH", path), Quoting(status, words.format(value=made[0]))
+        ) as rule:
+            site.kubectl("patch", "secret", "biospark-api", "-n", site.namespace, "--type=merge", "-p", removed)
+            await passed(site)
+            assert rule.hits
+            assert await site.told("SecretsReady") not in (None, ("True", "Succeeded"))
+        await ask_again(site)
+        await site.until(lambda: secrets_are_ready(site), "the repair is made", 30)

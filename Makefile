@@ -39,6 +39,9 @@ test-long: test ## Run all tests in their full form: every point at which the op
 bench: programs ## Measure N environments, 100 by default, on a local cluster with fake nodes (KEEP=1 leaves it up)
 	@$(PY) -m tests.scale --environments $(or $(N),100) $(if $(KEEP),--keep)
 
+.PHONY: bench-databases
+bench-databases: tools ## Measure N databases, 100 by default, on one PostgreSQL server
+	@$(PY) -m tests.scale.databases --databases $(or $(N),100)
 .PHONY: bench-api
 bench-api: tools ## Measure the API service beside a reference in Node, on one PostgreSQL (ROUNDS=5)
 	@$(PY) -m tests.scale.api_benchmark --rounds $(or $(ROUNDS),5)

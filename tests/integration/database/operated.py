@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from biospark_api.db import Comparison
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Servers
@@ -20,6 +19,7 @@ from biospark_operator.components.database import DatabaseComponent, credentials
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.schema import SchemaComponent
+from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.migration import Runs
 from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge
@@ -71,7 +71,7 @@ class Operated:
     annotations: Mapping[str, str] = field(default_factory=dict)
     environment_name: str = "dev"
     runs: Runs = field(default_factory=Runs)
-    compared: dict[str, Comparison] = field(default_factory=dict)
+    comparisons: Comparisons = field(default_factory=Comparisons)
 
     def __post_init__(self) -> None:
         values = {"username": self.site.admin, "password": self.site.password}
@@ -96,7 +96,7 @@ class Operated:
     @property
     def schema(self) -> SchemaComponent:
         """The component of the schema."""
-        return SchemaComponent(self.component.access, self.runs, self.compared)
+        return SchemaComponent(self.component.access, self.runs, self.comparisons)
 
     @property
     def env(self) -> Environment:

@@ -3,9 +3,6 @@
 Migrations are run as the migrator, acting as the owner, so that what they make belongs to the owner and its default
 privileges hold. The migrator has a password only while a run lasts: nobody has to keep it, and nobody else can log
 in as it.
-
-What a comparison with the model finds depends on nothing but the texts in the server's catalogue. So it is made once
-for each set of texts, not once for each environment and pass: all environments at the same migration share it.
 """
 
 from __future__ import annotations
@@ -51,6 +48,7 @@ from biospark_operator.components.database.credentials import new_password
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.statements import alter_role
 from biospark_operator.components.schema import verdict
+from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.migration import Run, Runs
 from biospark_operator.components.schema.state import Grant, Migrate, Seen
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
@@ -64,8 +62,6 @@ NAME = "schema"
 STATEMENT, LOCK = 900, 5
 #: Failures in a row after which a human is called. It is tried on, slowly.
 BUDGET = 5
-#: Comparisons that are remembered.
-REMEMBERED = 256
 _SETTINGS = {"search_path": "public", "statement_timeout": f"{STATEMENT}s", "lock_timeout": f"{LOCK}s"}
 #: Classes of SQLSTATE whose primary message names objects and never values.
 _NAMING = ("42", "23", "0A", "2B")
@@ -77,7 +73,7 @@ class SchemaComponent:
 
     access: Access
     runs: Runs = field(default_factory=Runs)
-    compared: dict[str, Comparison] = field(default_factory=dict)
+    comparisons: Comparisons = field(default_factory=Comparisons)
     name: str = NAME
     condition: str = ConditionType.SCHEMA_READY
     requires: frozenset[str] = frozenset({database.NAME})
@@ -106,12 +102,8 @@ class SchemaComponent:
             return seen
         if seen.revision != HEAD:
             return seen
-        if fingerprint not in self.compared:
-            found = await self._compared(server, names)
-            while len(self.compared) >= REMEMBERED:
-                self.compared.pop(next(iter(self.compared)))
-            self.compared[fingerprint] = found
-        return replace(seen, comparison=self.compared[fingerprint])
+        found = await self.comparisons.of(fingerprint, seen.where, partial(_compared, server, names))
+        return replace(seen, comparison=found)
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what is to be done, in order."""
@@ -177,12 +169,6 @@ class SchemaComponent:
         self.runs.succeeded(key)
         logger.info("the schema of database %s is at migration %s", names.database, last)
 
-    async def _compared(self, server: Server, names: Names) -> Comparison:
-        try:
-            return await server.in_thread(server.admin, names.database, _comparison, **_SETTINGS, role=names.owner)
-        except DBAPIError as error:
-            raise _translated(error, "compare the schema", str(server.address)) from None
-
 
 #: What a run of migrations may fail with.
 _FAULTS = (OutsideError, DBAPIError, psycopg.Error, DifferentTablesError, TimeoutError, LookupError)
@@ -209,6 +195,13 @@ def _upgraded(names: Names, last: str, run: Run, may_act: MayAct, connection: Co
             for statement in statements(role, {name: privileges[name] for name in found if name in privileges}):
                 may_act()
                 connection.execute(statement)
+
+
+async def _compared(server: Server, names: Names) -> Comparison:
+    try:
+        return await server.in_thread(server.admin, names.database, _comparison, **_SETTINGS, role=names.owner)
+    except DBAPIError as error:
+        raise _translated(error, "compare the schema", str(server.address)) from None
 
 
 def _comparison(connection: Connection[Any]) -> Comparison:

@@ -342,17 +342,11 @@ async def test_a_run_that_is_cut_off_is_made_up_for(one: Operated, monkeypatch: 
 
 
 async def test_many_databases_are_migrated_at_once(one: Operated) -> None:
+    site, clients, shared = one.site, one.servers, one.comparisons
     several = [
-        Operated(
-            one.site,
-            one.servers,
-            f"{one.site.name}_{number}",
-            environment_name=f"e{number}",
-            comparisons=one.comparisons,
-        )
-        for n in range(6)
+        Operated(site, clients, f"{site.name}_{n}", environment_name=f"e{n}", comparisons=shared) for n in range(6)
     ]
     reports = await asyncio.gather(*(each.migrated() for each in several))
     assert all(isinstance(report.outcome, Ready) for report in reports), [report.outcome for report in reports]
     # They share what the comparison of the first of them found.
-    assert len(one.comparisons) == 1
+    assert len(shared) == 1

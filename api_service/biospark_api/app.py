@@ -16,6 +16,7 @@ from biospark_api.auth.operations import auth, keys
 from biospark_api.calls import Operations
 from biospark_api.contract import REF, SECURITY_SCHEME
 from biospark_api.database.check import SchemaCheck
+from biospark_api.dispatch import Dispatch
 from biospark_api.headers import ProtectiveHeaders, protective_headers
 from biospark_api.health import NotReadyProblem, health_router
 from biospark_api.limits import BodyLimit
@@ -110,6 +111,7 @@ def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
 
 def _add_middleware(app: FastAPI, settings: Settings, readiness: Readiness, metrics: RequestMetrics) -> None:
     # The one that is added last is the outermost.
+    app.add_middleware(Dispatch, domains=DOMAINS)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
     app.add_middleware(problems.ErrorBoundary)
     app.add_middleware(ProtectiveHeaders, headers=protective_headers(settings))

@@ -1,8 +1,8 @@
 """An operation of the API: who may call it, what it takes, and what is written into the audit log about it.
 
 Each domain declares its operations with `Operations`; handlers take a `Call` and return a response. FastAPI
-routes and documents them, but does not parse for them: its parameters and dependencies cost 0.25 ms a request,
-so a call reads query string and body into the same pydantic models by itself.
+documents them, but does not parse for them: its parameters and dependencies cost 0.25 ms a request, so a call
+reads query string and body into the same pydantic models by itself. `dispatch` leads requests to them.
 """
 
 import re
@@ -127,6 +127,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Operations:
@@ -135,6 +136,8 @@ class Operations:
     def __init__(self, prefix: str, tag: str) -> None:
         self.router = APIRouter(prefix=_typed(prefix), tags=[tag])
         self.declared: list[tuple[str, str, Operation]] = []
+        self.endpoints: list[Endpoint] = []
+        """In the order of `declared`; they raise the problem where there is one."""
         self._prefix = prefix
 
     def add(
@@ -145,9 +148,11 @@ class Operations:
         self.declared.append((method, self._prefix + path, operation))
 
         def decorate(handler: Handler) -> Handler:
+            endpoint = _endpoint(operation, handler)
+            self.endpoints.append(endpoint)
             self.router.add_api_route(
                 _typed(path),
-                _endpoint(operation, handler),
+                endpoint,
                 methods=[method],
                 name=handler.__name__,
                 description=(handler.__doc__ or "").strip(),
@@ -163,7 +168,7 @@ def _typed(path: str) -> str:
     return re.sub(r"{(\w+)}", r"{\1:uuid}", path)
 
 
-def _endpoint(operation: Operation, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(operation: Operation, handler: Handler) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         services: Services | None = request.app.state.services
         if services is None:

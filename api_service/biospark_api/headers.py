@@ -3,7 +3,6 @@
 They are defaults: a response that sets one itself, as the documentation page does, keeps its own.
 """
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biospark_api.settings import Settings
@@ -31,16 +30,16 @@ class ProtectiveHeaders:
 
     def __init__(self, app: ASGIApp, *, headers: dict[str, str]) -> None:
         self.app = app
-        self.headers = headers
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
 
         async def protected_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
-                    present.setdefault(name, value)
+                own = message["headers"]
+                present = {name for name, _ in own}  # in lower case, as ASGI wants it
+                message["headers"] = [*own, *(header for header in self._headers if header[0] not in present)]
             await send(message)
 
         await self.app(scope, receive, protected_send)

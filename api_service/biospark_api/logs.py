@@ -7,6 +7,7 @@ formatter.
 """
 
 import asyncio
+import json
 import logging
 import sys
 import traceback
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from pythonjsonlogger.core import LogData
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.msgspec import MsgspecFormatter
 
 from biospark_api.correlation import current_request_id
 
@@ -25,7 +26,7 @@ _FIELDS = ("levelname", "name", "message")
 _NAMES = {"levelname": "level", "name": "logger", "exc_info": "exception"}
 
 
-class SafeJsonFormatter(JsonFormatter):
+class SafeJsonFormatter(MsgspecFormatter):
     """Writes a record as JSON with the request's id, and exceptions without their messages."""
 
     def __init__(self, environment: str) -> None:
@@ -41,6 +42,13 @@ class SafeJsonFormatter(JsonFormatter):
         super().add_fields(log_data, record, message_dict)
         if (request_id := current_request_id.get()) is not None:
             log_data["request_id"] = request_id
+
+    def jsonify_log_record(self, log_data: LogData) -> str:
+        """The line. Text that is not Unicode, as in names of files, is escaped: a record must not be lost."""
+        try:
+            return super().jsonify_log_record(log_data)
+        except UnicodeEncodeError:
+            return json.dumps(log_data, default=str)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - overrides the standard library's name
         """Types and places of an exception and what caused it."""

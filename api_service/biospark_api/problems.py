@@ -85,8 +85,12 @@ def documented(description: str, model: type[Problem] = Problem) -> dict[str, An
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+def response_to(request: Request, error: Exception) -> Response:
+    """The problem that an `HTTPException` or a `RequestValidationError` stands for."""
+    if isinstance(error, RequestValidationError):
+        faults = describe_faults(error.errors())
+        return problem_response(problem(422, "The request is not valid; see errors.", faults))
+    assert isinstance(error, HTTPException)  # noqa: S101 - the only other class that this is called for
     headers = dict(error.headers or {})
     if error.status_code == 405 and "Allow" in headers:
         headers["Allow"] = ", ".join(_allowed(request)) or headers["Allow"]
@@ -116,10 +120,8 @@ def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:
     return None if error.detail == HTTPStatus(error.status_code).phrase else str(error.detail)
 
 
-async def _on_invalid_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    faults = describe_faults(error.errors())
-    return problem_response(problem(422, "The request is not valid; see errors.", faults))
+async def _on_exception(request: Request, error: Exception) -> Response:
+    return response_to(request, error)
 
 
 class ErrorBoundary:
@@ -169,5 +171,5 @@ class ErrorBoundary:
 
 def install(app: FastAPI) -> None:
     """Make every error of the framework a problem; `ErrorBoundary` is added with the other middleware."""
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_exception)
+    app.add_exception_handler(RequestValidationError, _on_exception)

@@ -51,6 +51,15 @@ def test_created_patient_comes_back_as_it_was_sent(client: httpx.Client) -> None
     assert (got.status_code, got.json(), got.headers["etag"]) == (200, patient, '"1"')
 
 
+@pytest.mark.parametrize("written", [str.upper, lambda text: text.replace("-", "")])
+def test_id_may_be_written_in_other_ways(service: Service, client: httpx.Client, written: Any) -> None:
+    patient = created(client)
+    request = f"written-{uuid.uuid4().hex}"
+    got = client.get(f"{PATIENTS}/{written(patient['id'])}", headers={"X-Request-ID": request})
+    assert (got.status_code, got.json()) == (200, patient)
+    assert service.await_audit(request_id=request)["target"] == patient["id"]
+
+
 def test_text_of_any_script_survives(client: httpx.Client) -> None:
     name = "Zoë \u202eO'Brien-Łukasiewicz \U0001f98a \u0645\u0631\u062d\u0628\u0627"
     patient = created(client, first_name=name)

@@ -33,10 +33,6 @@ class Entry:
         """What `audited` statements are executed with, besides their own parameters."""
         return {f"audit_{column}": getattr(self, column) for column in COLUMNS}
 
-    def row(self) -> tuple[Any, ...]:
-        """The values in the order of `COLUMNS`."""
-        return tuple(getattr(self, column) for column in COLUMNS)
-
 
 def audited(statement: str) -> str:
     """A changing statement that returns `id`, and its audit entry, as one statement."""

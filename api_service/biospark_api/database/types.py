@@ -15,12 +15,21 @@ from psycopg.types.string import TextLoader
 
 
 class _MomentLoader(Loader):
-    """`2025-01-01 12:00:00.5` or `…+00`, both UTC, as RFC 3339 wants it."""
+    """`2025-01-01 12:00:00.5`, which is UTC, as RFC 3339 wants it."""
 
     def load(self, data: Buffer) -> str:
         """The text with T and Z."""
-        text = bytes(data).decode()
-        return f"{text[:10]}T{text[11:].removesuffix('+00')}Z"
+        text = str(data, "ascii")
+        return f"{text[:10]}T{text[11:]}Z"
+
+
+class _ZonedMomentLoader(Loader):
+    """The same of `2025-01-01 12:00:00.5+00`."""
+
+    def load(self, data: Buffer) -> str:
+        """The text with T and Z."""
+        text = str(data, "ascii")
+        return f"{text[:10]}T{text[11:-3]}Z"
 
 
 class _DocumentLoader(Loader):
@@ -36,7 +45,7 @@ def register(context: AsyncConnection[Any]) -> None:
     adapters = context.adapters
     for name in ("uuid", "date"):
         adapters.register_loader(name, TextLoader)
-    for name in ("timestamp", "timestamptz"):
-        adapters.register_loader(name, _MomentLoader)
+    adapters.register_loader("timestamp", _MomentLoader)
+    adapters.register_loader("timestamptz", _ZonedMomentLoader)
     adapters.register_loader("jsonb", _DocumentLoader)
     set_json_dumps(msgspec.json.encode, context)

@@ -1,5 +1,6 @@
 """Request ids, logs and metrics: enough to follow a request, nothing about whom it concerns."""
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request
 from prometheus_client import generate_latest
 
+from biospark_api.logs import SafeJsonFormatter
 from biospark_api.readiness import Readiness
 
 SECRET = "hunter2-jane.doe"
@@ -73,6 +75,11 @@ async def test_rejected_and_unknown_requests_leave_no_data_in_the_log(
     routes = [record["route"] for record in records() if record["message"] == "request"]
     assert routes == ["unmatched", "/healthz"]
     assert SECRET not in str(records())
+
+
+def test_record_with_text_that_is_not_unicode_is_written() -> None:
+    record = logging.makeLogRecord({"msg": "no file %s", "args": ("caf\udce9",)})
+    assert json.loads(SafeJsonFormatter("dev").format(record))["message"] == "no file caf\udce9"
 
 
 async def test_probes_are_logged_at_debug_only(client: httpx.AsyncClient, records: Records) -> None:

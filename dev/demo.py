@@ -50,7 +50,7 @@ def main() -> int:
         tools = _operator_as_process(cluster, server) if missing else _operator_as_pods(cluster, server)
         wanted = _wanted(server)
         name = wanted["metadata"]["name"]
-        with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}"):
+        with _step(f"kubectl apply -f {EXAMPLE.relative_to(CHECKOUT)}, with deletionPolicy: Delete"):
             tools.kubectl("apply", "-f", "-", text=yaml.safe_dump(wanted))
             environment = _followed(
                 tools, name, until=("WorkloadReady", "Unschedulable") if missing else ("Ready", "Succeeded")
@@ -75,8 +75,12 @@ def _server(cluster: Cluster) -> Server | None:
 
 
 def _wanted(server: Server | None) -> dict[str, Any]:
-    """The example; without a database nobody could log in, so there it asks for no administrator."""
+    """The example; without a database nobody could log in, so there it asks for no administrator.
+
+    Of a demo no data are kept: an environment of the same name that comes later would not own them.
+    """
     wanted: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    wanted["spec"]["deletionPolicy"] = "Delete"
     if server is None:
         del wanted["spec"]["api"]["bootstrapAdmin"]
     return wanted
@@ -207,7 +211,7 @@ def _next_steps(cluster: Cluster, name: str, environment: Mapping[str, Any], mis
         f"kubectl describe bse {name}": "what was repaired, and why things are as they are",
         f'kubectl patch bse {name} --type=merge -p \'{{"spec":{{"api":{{"replicas":2}}}}}}\'': "rolls out",
         "kubectl apply -f examples/plan-only.yaml": "then: kubectl get bse plan-only -o yaml",
-        f"kubectl delete bse {name}": "leaves nothing",
+        f"kubectl delete bse {name}": "leaves nothing, by deletionPolicy: Delete",
     }
     for command, effect in steps.items():
         print(f"  {command}\n      # {effect}")

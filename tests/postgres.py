@@ -30,7 +30,8 @@ def kind_id(kind: tuple[int, bool]) -> str:
 def server(major: int, purpose: str = "") -> Iterator[Server]:
     """Run a server of this worker; `purpose` gives a test that stops it one of its own."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    running = Server.of(f"db{purpose}-{worker}", major)
+    # Who runs tests beside others names his instances.
+    running = Server.of(f"{os.environ.get('BIOSPARK_INSTANCE', 'db')}{purpose}-{worker}", major)
     try:
         running.up()
         yield running

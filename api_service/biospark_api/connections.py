@@ -1,7 +1,7 @@
-"""A time limit for the head of a request. Used by `server`.
+"""Limits of time and size for the head of a request. Used by `server`.
 
-uvicorn waits forever for a client that opens a connection and says nothing, or one letter a minute. A few
-thousand of those would leave no file descriptor for anybody else.
+uvicorn waits forever for a client that opens a connection and says nothing, or one letter a minute: a few
+thousand of those would leave no file descriptor for anybody else. And it keeps a head of any size in memory.
 """
 
 import asyncio
@@ -9,16 +9,34 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_LARGEST = 65_536
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\nconnection: close\r\n\r\n"
+    b"The request head is too large."
+)
+
 
 def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol that closes connections whose head takes longer than `seconds`."""
+    """uvicorn's protocol that closes connections whose head takes longer than `seconds`, or more than 64 KiB."""
 
     class ImpatientProtocol(HttpToolsProtocol):
         _patience: asyncio.TimerHandle | None = None
+        _received = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._begin()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._patience is None:  # the head is complete
+                self._received = 0
+                return
+            self._received += len(data)
+            if self._received > _LARGEST and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
 
         def on_message_begin(self) -> None:
             # Also the next head of a connection; between two requests the keep-alive time counts.

@@ -15,6 +15,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -162,6 +163,9 @@ class ErrorBoundary:
 
         try:
             await self.app(scope, receive, watched_send)
+        except ClientDisconnect:
+            # Nobody is there to be answered, and nothing here is at fault.
+            log.debug("The client was gone before its request had arrived")
         except Exception:
             log.exception("A request failed")
             if started or scope["type"] != "http":

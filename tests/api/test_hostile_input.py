@@ -310,6 +310,33 @@ def test_slow_head_is_given_up(start: Callable[..., Service]) -> None:
         assert silent.recv(1000) == b""
 
 
+def test_endless_head_is_refused(service: Service) -> None:
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: t\r\nX-Endless: ")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for _ in range(10_000):
+                connection.sendall(b"x" * 10_000)
+            raise AssertionError("100 MB of a header were taken")
+        # Closed while the rest was still on its way, the answer may be lost.
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(2000).startswith(b"HTTP/1.1 431 ")
+    assert service.client().get("/healthz").status_code == 200
+
+
+def test_large_head_is_read(service: Service) -> None:
+    assert service.client().get("/healthz", headers={"X-Large": "x" * 30_000}).status_code == 200
+
+
+def test_client_that_hangs_up_within_its_body_is_no_fault_of_the_service(start: Callable[..., Service]) -> None:
+    service = start()
+    head = f"POST /api/v1/auth/login HTTP/1.1\r\nHost: t\r\nContent-Type: {JSON['Content-Type']}\r\n"
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as connection:
+        connection.sendall(head.encode() + b'Content-Length: 1000\r\n\r\n{"email"')
+    record = service.await_record("request", route="/api/v1/auth/login")
+    assert record["status"] == "aborted"
+    assert {record["level"] for record in service.records()} == {"INFO"}
+
+
 def test_connection_that_was_used_stays_open_between_requests(start: Callable[..., Service]) -> None:
     service = start(head_seconds=0.3)
     request = b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n"

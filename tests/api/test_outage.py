@@ -127,6 +127,23 @@ def test_statement_that_takes_too_long_is_ended_by_the_server(server: Server, da
         assert client.get(PATIENTS).status_code == 200
 
 
+def test_fault_of_the_service_is_a_problem_that_shows_nothing_of_it(
+    server: Server, database: str, tmp_path: Path
+) -> None:
+    with running_service(server, database, tmp_path) as service:
+        client = service.as_role("admin")
+        with server.connect(database) as admin:
+            admin.execute("ALTER TABLE patients RENAME COLUMN phone TO hunter2_phone")
+        answer = client.get(PATIENTS)
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["requestId"] == answer.headers["x-request-id"]
+        failed = service.await_record("A request failed", request_id=answer.headers["x-request-id"])
+        assert "psycopg.errors.UndefinedColumn" in failed["exception"]
+        assert "SELECT" not in answer.text + failed["exception"]
+        service.await_audit(action="patients.list", outcome="failure", status=500)
+
+
 def test_stop_under_load_loses_no_request_that_was_accepted(server: Server, database: str, tmp_path: Path) -> None:
     with running_service(server, database, tmp_path, drain_seconds=1) as service:
         token = service.token_of("admin")

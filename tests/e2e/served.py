@@ -23,7 +23,9 @@ from tests.e2e.conftest import Deployed
 EMAIL = "admin@biospark.example"
 PATIENTS = "/api/v1/patients"
 #: Requests of one thread per second, at most: the load leaves the machine to what is tested.
-RATE = 50.0
+RATE = 25.0
+#: Seconds for which a careful client asks again where it got no answer.
+PATIENCE = 5.0
 
 
 def patient() -> dict[str, str]:
@@ -94,7 +96,11 @@ class Served:
 
 
 class Load:
-    """Reads and writes with a token, until the end of the block. What went wrong is in `failures`."""
+    """Reads and writes with a token, until the end of the block. What went wrong is in `failures`.
+
+    Both are made over a connection that is kept, as a gateway does, and over a new one each time, which meets every
+    pod. With `again` a request that got no answer is sent again.
+    """
 
     def __init__(self, served: Served, *, again: bool = False) -> None:
         self.served, self.again = served, again
@@ -102,10 +108,16 @@ class Load:
         self.created: list[str] = []
         self.asked: Counter[str] = Counter()
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(what,)) for what in (self._read, self._create)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(what, kept))
+            for what in (self._read, self._create)
+            for kept in (True, False)
+        ]
 
-    def _run(self, request: Callable[[httpx.Client], None]) -> None:
+    def _run(self, request: Callable[[httpx.Client], None], kept: bool) -> None:
         with self.served.client(self.served.token) as client:
+            if not kept:
+                client.headers["Connection"] = "close"
             while not self._ended.is_set():
                 try:
                     request(client)
@@ -125,13 +137,14 @@ class Load:
             self.created.append(body["last_name"])
 
     def _sent(self, client: httpx.Client, request: httpx.Request) -> httpx.Response:
-        """Send a request, with `again` once more where there was no answer: as a careful client does."""
-        try:
-            return client.send(request)
-        except httpx.TransportError:
-            if not self.again:
-                raise
-            return client.send(request)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return client.send(request)
+            except httpx.TransportError:
+                if not self.again or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def _note(self, method: str, answer: httpx.Response, wanted: int) -> bool:
         self.asked[method] += 1
@@ -139,7 +152,7 @@ class Load:
             self.failures.append(f"{time.strftime('%X')} {method}: {answer.status_code} {answer.text[:300]}")
         return answer.status_code == wanted
 
-    def more(self, number: int = 20, seconds: float = 30) -> None:
+    def more(self, number: int = 40, seconds: float = 30) -> None:
         """Wait until so many more requests of each kind were answered."""
         before = self.asked.copy()
         self.served.env.eventually(

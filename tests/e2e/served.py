@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import signal
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -88,6 +91,25 @@ class Served:
             for pod in found
             if "deletionTimestamp" not in pod["metadata"]
         }
+
+    def kill(self, pod: str) -> None:
+        """End the process of a pod without any chance to clean up, as when its memory is used up."""
+        uid = self.env.kubectl("get", "pod", pod, "-o", "jsonpath={.metadata.uid}")
+        killed = 0
+        # The node is of this machine, so its processes can be seen here.
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if (
+                    f"/pod{uid}/" in (process / "cgroup").read_text()
+                    and b"biospark-api" in (process / "cmdline").read_bytes()
+                ):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+        assert killed == 1, f"{killed} processes of pod {pod} were found"
+
+    def restarts(self, pod: str) -> str:
+        """Return how often the container of a pod was started again."""
+        return self.env.kubectl("get", "pod", pod, "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
 
     def read_secrets_now(self) -> None:
         """Let the kubelet look at the Secrets of all pods at once, which it does every minute or so by itself."""

@@ -61,17 +61,18 @@ def test_pods_that_are_replaced_and_pods_that_go_lose_no_request(served: Served)
         assert not before & served.pods().keys()
         load.more()
         served.env.kubectl("delete", "pod", next(iter(served.pods())))
+        served.env.eventually(lambda: len(served.pods()) == 2, "another pod is there")
         served.env.until("Ready", "True")
         load.more()
     load.check()
 
 
-def test_pods_that_are_killed_lose_nothing_of_who_asks_again(served: Served) -> None:
+def test_a_process_that_is_killed_loses_nothing_of_who_asks_again(served: Served) -> None:
     with Load(served, again=True) as load:
         load.more()
         killed = next(iter(served.pods()))
-        served.env.kubectl("delete", "pod", killed, "--grace-period=0", "--force")
-        load.more()
+        served.kill(killed)
+        served.env.eventually(lambda: served.restarts(killed) == "1", "the container is started again")
         served.env.until("Ready", "True")
         load.more()
     load.check()

@@ -3,8 +3,8 @@
 `observation` sets it at the start of each request; `logs` and `problems` read it.
 """
 
+import os
 import re
-import uuid
 from contextvars import ContextVar
 
 HEADER = "X-Request-ID"
@@ -18,4 +18,4 @@ current_request_id: ContextVar[str | None] = ContextVar("current_request_id", de
 
 def accept_or_create(offered: str | None) -> str:
     """The caller's id when it is well-formed, else a new random one."""
-    return offered if offered and _ACCEPTED.fullmatch(offered) else uuid.uuid4().hex
+    return offered if offered and _ACCEPTED.fullmatch(offered) else os.urandom(16).hex()

@@ -133,13 +133,13 @@ class RequestObserver:
         route = self.templates.of(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.duration.labels(method, route, status).observe(seconds)
-        log.log(
-            logging.DEBUG if route in _PROBES else logging.INFO,
-            "request",
-            extra={
+        level = logging.DEBUG if route in _PROBES else logging.INFO
+        if log.isEnabledFor(level):
+            extra = {
                 "method": method,
                 "route": route,
                 "status": int(status) if status.isdecimal() else status,
                 "duration_ms": round(seconds * 1000, 3),
-            },
-        )
+            }
+            # As `log.log` does it, but for the search of the stack for this line, which nobody wants to know.
+            log.handle(log.makeRecord(log.name, level, __file__, 0, "request", (), None, extra=extra))

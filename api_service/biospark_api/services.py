@@ -16,7 +16,7 @@ from biospark_api.auth.tokens import Tokens
 from biospark_api.cleanup import run_cleanup
 from biospark_api.database.pool import Pool, create_pool
 from biospark_api.settings import Settings
-from biospark_api.sources import Secrets, watch
+from biospark_api.sources import Credentials, Secrets, TokenKeys, watch
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,11 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Service
 def _background(services: Services, secrets: Secrets) -> list[Coroutine[Any, Any, None]]:
     settings, pool = services.settings, services.pool
 
-    async def new_keys(values: tuple[str, ...]) -> None:
-        signing, others = values
-        services.tokens.ring.replace(parse_signing_key(signing), parse_verify_keys(others))
+    async def new_keys(keys: TokenKeys) -> None:
+        services.tokens.ring.replace(parse_signing_key(keys.signing), parse_verify_keys(keys.others))
         log.info("Tokens are signed with another key", extra={"kid": services.tokens.ring.signing.kid})
 
-    async def new_credentials(_values: tuple[str, ...]) -> None:
+    async def new_credentials(_credentials: Credentials) -> None:
         await pool.drain()
         log.info("Connections are made with other credentials")
 
@@ -84,17 +83,16 @@ def _background(services: Services, secrets: Secrets) -> list[Coroutine[Any, Any
     return [
         services.audit.run(),
         run_cleanup(pool),
-        watch((secrets.token_key, secrets.token_other_keys), every, new_keys),
-        watch((secrets.database_user, secrets.database_password), every, new_credentials),
+        watch(secrets.token_keys, every, new_keys),
+        watch(secrets.database, every, new_credentials),
         ensure_administrator(settings, pool, services.passwords),
     ]
 
 
 async def _tokens(settings: Settings, secrets: Secrets) -> Tokens:
-    signing = parse_signing_key(await secrets.token_key.read())
-    others = parse_verify_keys(await secrets.token_other_keys.read())
+    keys = await secrets.token_keys.read()
     return Tokens(
-        KeyRing(signing, others, settings.token_lifetime_seconds),
+        KeyRing(parse_signing_key(keys.signing), parse_verify_keys(keys.others), settings.token_lifetime_seconds),
         issuer=settings.token_issuer or f"biospark/{settings.environment}",
         audience=settings.token_audience,
         lifetime=settings.token_lifetime_seconds,

@@ -34,10 +34,8 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
 
     async def arguments() -> dict[str, Any]:
         # Read for each connection: a Secret may have been exchanged since the last look at it.
-        return _fixed_arguments(settings) | {
-            "user": await secrets.database_user.read(),
-            "password": await secrets.database_password.read(),
-        }
+        credentials = await secrets.database.read()
+        return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
 
     return AsyncConnectionPool(
         kwargs=arguments,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from dev import deploy
 from dev.cluster.postgres import Server
 from tests.e2e.conftest import Deployed, Installation, fetch
 from tests.e2e.served import EMAIL, PATIENTS, Load, Served, database_server, patient
+from tests.key_exchange import KeyExchange
 
 pytestmark = pytest.mark.e2e
 
@@ -124,7 +126,34 @@ def test_a_signing_key_that_is_broken_is_replaced_and_ends_no_session(served: Se
     served.log_in()
 
 
+def test_a_signing_key_that_is_exchanged_as_documented_ends_no_session(served: Served, tmp_path: Path) -> None:
+    pods, old, known = served.pods(), signing(served), len(published(served)[0])
+    exchange = KeyExchange(served.env.namespace, str(served.env.tools.kubeconfig), tmp_path)
+    with Load(served) as load:
+        exchange.announce()
+        served.read_secrets_now()
+        served.env.eventually(lambda: {len(keys) for keys in published(served)} == {known + 1}, "all pods know it")
+        exchange.sign()
+        served.read_secrets_now()
+        served.env.eventually(lambda: not signing(served) & old, "all pods sign with the new key")
+        load.more()
+    load.check()
+    assert served.secret()["token-key.pem"] == exchange.key
+    assert served.pods() == pods
+    before = served.token
+    served.log_in()
+    for token in (before, served.token):
+        for address in served.pods().values():
+            with served.client(token) as client:
+                assert client.get(f"http://{address}:8080{ME}").status_code == 200
+
+
 def signing(served: Served) -> set[str]:
     """Return the ids of the keys that the pods sign with."""
+    return {keys[0] for keys in published(served)}
+
+
+def published(served: Served) -> list[list[str]]:
+    """Return the ids of the keys that each pod publishes, the one that it signs with first."""
     urls = [f"http://{address}:8080/.well-known/jwks.json" for address in served.pods().values()]
-    return {json.loads(fetch(url)[1])["keys"][0]["kid"] for url in urls}
+    return [[key["kid"] for key in json.loads(fetch(url)[1])["keys"]] for url in urls]

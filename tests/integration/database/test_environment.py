@@ -75,7 +75,8 @@ async def test_an_environment_gets_its_database_and_its_pods_the_credentials(
     assert told["serverVersion"].startswith("18.")
     template = (await deployment(env))["spec"]["template"]
     assert template["metadata"]["annotations"][ROTATED_AT] == told["rotatedAt"]
-    assert {"name": "database", "secret": {"secretName": APP_SECRET, "defaultMode": 0o440}} in template["spec"]["volumes"]
+    mounted = {"name": "database", "secret": {"secretName": APP_SECRET, "defaultMode": 0o440}}
+    assert mounted in template["spec"]["volumes"]
     inventory = [entry["id"] for entry in (await env.status())["inventory"] if entry["component"] == "database"]
     assert len(inventory) == 9
 

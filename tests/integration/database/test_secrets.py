@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import token_keys
 from biospark_operator.components.secrets import ADMIN_PASSWORD, PUBLIC_KEYS, SECRET, TOKEN_KEY
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
+from tests.key_exchange import KeyExchange
 from tests.postgres import Site
 
 pytestmark = pytest.mark.integration
@@ -146,45 +144,21 @@ async def test_a_deleted_secret_comes_back_with_other_values(env: Operated, data
     assert await drift(env) == [f"create Secret {env.namespace}/{SECRET}"]
 
 
-def documented() -> str:
-    """Return the commands that the documentation gives for the exchange of the signing key."""
-    page = (Path(__file__).parents[3] / "docs" / "secrets.md").read_text(encoding="utf-8")
-    (block,) = [
-        found for found in re.findall(r"^```\w*\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "write()" in found
-    ]
-    return str(block)
-
-
 async def test_a_key_that_is_exchanged_as_documented_is_kept_and_no_drift(
     env: Operated, database: dict[str, Any], kubeconfig: str, tmp_path: Path
 ) -> None:
     env.apply(database=database)
     await settled(env)
-    before = await values(env)
-    first, _, second = documented().partition("sleep 180")
-    # The names of variables and programs are those of the page.
-    prologue = f"set -euo pipefail\nnamespace={env.namespace}\n"
-    path = f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin"
-
-    def run(script: str) -> None:
-        shell = {"PATH": path, "KUBECONFIG": kubeconfig, "HOME": str(tmp_path)}
-        done = subprocess.run(
-            ["bash", "-c", prologue + script], env=shell, cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-
-    run(first)
+    before, exchange = await values(env), KeyExchange(env.namespace, kubeconfig, tmp_path)
+    exchange.announce()
     await settled(env)
     between = await values(env)
     assert between[TOKEN_KEY] == before[TOKEN_KEY]
     assert before[PUBLIC_KEYS] in between[PUBLIC_KEYS]
-    definition = first[first.index("write()") : first.index("write --from")]
-    run(definition + second.partition("\n")[2].replace("rm token-key.pem", ""))
+    exchange.sign()
     await settled(env)
-    after = await values(env)
-    assert after[TOKEN_KEY] == (tmp_path / "token-key.pem").read_text()
-    assert after[PUBLIC_KEYS] == between[PUBLIC_KEYS]
-    assert token_keys.public_half(after[TOKEN_KEY]) in after[PUBLIC_KEYS]
+    assert await values(env) == {**between, TOKEN_KEY: exchange.key}
+    assert token_keys.public_half(exchange.key) in between[PUBLIC_KEYS]
     assert await drift(env) == []
 
 

@@ -39,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the path of the admin's kubeconfig").set_defaults(run=_kubeconfig)
     leftovers_help = "what the instance has on this machine: processes, mounts, links, directories"
     commands.add_parser("leftovers", help=leftovers_help).set_defaults(run=_leftovers)
+    commands.add_parser("instances", help="the names of all instances of which there is a trace").set_defaults(
+        run=_instances
+    )
     images = commands.add_parser("images", help="build this project's images and load them, print their references")
     images.set_defaults(run=_images)
     load = commands.add_parser("load-image", help="load archives of images as `docker save` writes them")
@@ -82,6 +85,11 @@ def _leftovers(_: argparse.Namespace) -> int:
     for line in found:
         _say(line)
     return 1 if found else 0
+
+
+def _instances(_: argparse.Namespace) -> None:
+    for name in leftovers.names():
+        _say(name)
 
 
 def _images(_: argparse.Namespace) -> None:

@@ -6,11 +6,22 @@ the instance has forgotten. Tests call it; so does ``python -m dev.cluster lefto
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from dev.cluster import cgroups, sandbox
 from dev.cluster import instance as instances
 from dev.cluster.process import command_line
+
+
+def names() -> list[str]:
+    """The instances of which there is any trace: a directory, or a process or mount that names one."""
+    root = instances.state_root()
+    texts = [text for pid in sandbox.all_pids() for text in command_line(pid)]
+    texts += Path("/proc/self/mountinfo").read_text().split()
+    named = re.compile(re.escape(f"{root}/") + f"({instances.NAME.pattern})(?=/|$)")
+    found = {match[1] for text in texts for match in named.finditer(text)}
+    return sorted(found | ({entry.name for entry in root.iterdir() if entry.is_dir()} if root.is_dir() else set()))
 
 
 def of(name: str) -> list[str]:

@@ -124,6 +124,7 @@ def test_going_down_leaves_nothing_even_after_kills_and_spares_who_got_an_old_pr
     cluster = Cluster(LocalProvider(name))
     try:
         cluster.up(Size.CONTROL_PLANE, silent)
+        assert name in leftovers.names()
         kill(cluster, "etcd")
         record = cluster.kubeconfig.parent / "run" / "etcd.json"
         record.write_text(json.dumps({**json.loads(record.read_text()), "pid": stranger.pid}))
@@ -132,6 +133,7 @@ def test_going_down_leaves_nothing_even_after_kills_and_spares_who_got_an_old_pr
 
     assert stranger.poll() is None
     assert leftovers.of(name) == []
+    assert name not in leftovers.names()
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,8 @@ _SHORTEST, _LONGEST = 12, 1024
 
 def component(cluster: Cluster) -> ObjectsComponent:
     """Return the component. Without a database the API has no tokens and no users, so it needs no secrets."""
+    # A hundred new environments at once must not take the processor from the loop.
+    one_at_a_time = asyncio.Semaphore(1)
 
     async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
         return planned(env, manifest, live)
@@ -48,8 +50,8 @@ def component(cluster: Cluster) -> ObjectsComponent:
             return manifest
         # Read again instead of planned, so that a plan is the same as often as it is made.
         live = await cluster.get(ObjectRef.of(manifest))
-        # Most of the time goes into the key, during which the loop goes on.
-        return await asyncio.to_thread(completed, manifest, live)
+        async with one_at_a_time:
+            return await asyncio.to_thread(completed, manifest, live)
 
     return ObjectsComponent(
         name=NAME,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 from typing import Any
 
 import pytest
@@ -179,3 +181,26 @@ async def test_a_foreign_secret_is_refused_and_left_alone() -> None:
     assert isinstance(outcome, Blocked)
     assert outcome.reason == "NotOwned"
     assert cluster.applied == []
+
+
+async def test_the_loop_goes_on_while_keys_are_made_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    release, running, most = threading.Event(), 0, 0
+
+    def slow() -> str:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        assert release.wait(10)
+        running -= 1
+        return KEY
+
+    monkeypatch.setattr(token_keys, "new_signing_key", slow)
+    component = secrets.component(Cluster())
+    (create,) = component.plan(ENV, await component.observe(ENV))
+    making = [asyncio.create_task(component.apply(ENV, create)) for _ in range(3)]
+    # Had one of them blocked the loop, this would never be reached.
+    while not running:
+        await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(*making)
+    assert most == 1

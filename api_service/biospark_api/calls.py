@@ -91,6 +91,11 @@ class Call:
         except ValidationError as error:
             raise _invalid(error, "body", model) from None
 
+    @property
+    def path(self) -> str:
+        """The path that was asked for. `request.url` would put a whole URL together, only to take it apart."""
+        return str(self.request.scope["path"])
+
     def id(self, name: str) -> str:
         """An id of the path."""
         return str(self.request.path_params[name])

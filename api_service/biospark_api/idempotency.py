@@ -63,5 +63,5 @@ async def _stored(connection: Connection, user: str, key: str, fingerprint: byte
 
 
 async def _fingerprint(call: Call) -> bytes:
-    head = f"{call.request.method} {call.request.url.path}\n".encode()
+    head = f"{call.request.method} {call.path}\n".encode()
     return hashlib.sha256(head + await call.request.body()).digest()

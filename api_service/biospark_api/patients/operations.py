@@ -69,7 +69,7 @@ async def create_patient(call: Call) -> Response:
 
     async def create(connection: Connection) -> Response:
         row = await queries.create(connection, patient.model_dump(), call.entry(201))
-        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 

@@ -61,7 +61,7 @@ async def create_record(call: Call) -> Response:
         row = await queries.create(connection, patient, record.model_dump(), call.entry(201))
         if row is None:
             raise await _no_patient(connection, patient)
-        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 

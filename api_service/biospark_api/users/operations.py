@@ -58,7 +58,7 @@ async def create_user(call: Call) -> Response:
     async def create(connection: Connection) -> Response:
         values = {"email": user.email, "hash": stored, "role": user.role.value}
         row = await queries.create(connection, values, call.entry(201))
-        return _shown(row, 201, {"Location": f"{call.request.url.path}/{row['id']}"})
+        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 

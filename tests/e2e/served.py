@@ -37,10 +37,14 @@ def patient() -> dict[str, str]:
 
 
 class Served:
-    """The environment. `apply` keeps what it needs: the server of its database and the first administrator."""
+    """The environment. `apply` keeps what it needs: the server of its database and the first administrator.
 
-    def __init__(self, env: Deployed, server: Server) -> None:
+    `way` says how to get to the server, as `spec.database.server` does.
+    """
+
+    def __init__(self, env: Deployed, server: Server, **way: Any) -> None:
         self.env, self.server, self.spec = env, server, dict[str, Any]()
+        self.way = {**deploy.database(server), **way}
         self.token = ""
 
     @property
@@ -51,7 +55,7 @@ class Served:
     def apply(self, **spec: Any) -> None:
         """Create or change the environment; what was given before stays."""
         self.spec |= spec
-        database = {"server": deploy.database(self.server), "connectionLimit": 40}
+        database = {"server": self.way, "connectionLimit": 40}
         api = {"bootstrapAdmin": {"email": EMAIL}, **self.spec.get("api", {})}
         self.env.apply("Staging", deletionPolicy="Delete", **{**self.spec, "database": database, "api": api})
 
@@ -204,9 +208,9 @@ class Load:
 
 
 @contextmanager
-def database_server(address: str) -> Iterator[Server]:
+def database_server(address: str, major: int = 18) -> Iterator[Server]:
     """Run a PostgreSQL server at an address that pods reach."""
-    server = Server.of(f"{os.environ.get('BIOSPARK_INSTANCE', 'e2e')}-db", 18, address)
+    server = Server.of(f"{os.environ.get('BIOSPARK_INSTANCE', 'e2e')}-db", major, address)
     try:
         server.up()
         yield server

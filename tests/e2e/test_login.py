@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from dev import deploy
-from dev.cluster.postgres import Server
+from dev.cluster.postgres import SUPERUSER, WITH_TLS, Server
 from tests.e2e.conftest import Deployed, Installation, fetch
 from tests.e2e.served import EMAIL, PATIENTS, Load, Served, database_server, patient
 from tests.key_exchange import KeyExchange
@@ -146,6 +146,27 @@ def test_a_signing_key_that_is_exchanged_as_documented_ends_no_session(served: S
         for address in served.pods().values():
             with served.client(token) as client:
                 assert client.get(f"http://{address}:8080{ME}").status_code == 200
+
+
+def test_the_api_verifies_the_server_of_its_database(installation: Installation, env: Deployed) -> None:
+    (major,) = WITH_TLS
+    with database_server(installation.cluster.host_address, major) as server:
+        beside = ("-n", deploy.NAMESPACE)
+        literals = (f"--from-literal=username={SUPERUSER}", f"--from-literal=password={server.password}")
+        env.tools.kubectl("create", "secret", "generic", f"admin-{env.name}", *beside, *literals)
+        env.tools.kubectl(
+            "create", "secret", "generic", f"ca-{env.name}", *beside, f"--from-file=ca.crt={server.authority}"
+        )
+        safe = {"sslMode": "VerifyFull", "caSecretRef": {"name": f"ca-{env.name}"}}
+        served = Served(env, server, **safe, adminSecretRef={"name": f"admin-{env.name}"})
+        try:
+            served.up()
+            with psycopg.connect(server.conninfo(database=served.database)) as connection:
+                query = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename LIKE %s"
+                assert connection.execute(query, (f"{served.database}_app_%",)).fetchall() == [(True,)]
+        finally:
+            env.delete()
+            env.tools.kubectl("delete", "secret", f"admin-{env.name}", f"ca-{env.name}", *beside)
 
 
 def signing(served: Served) -> set[str]:

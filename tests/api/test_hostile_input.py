@@ -1,6 +1,7 @@
 """Input that means harm or makes no sense: each is a problem of its own, never a 500, and never echoed."""
 
 import contextlib
+import http.client
 import json
 import socket
 import time
@@ -339,12 +340,15 @@ def test_client_that_hangs_up_within_its_body_is_no_fault_of_the_service(start: 
 
 def test_connection_that_was_used_stays_open_between_requests(start: Callable[..., Service]) -> None:
     service = start(head_seconds=0.3)
-    request = b"GET /healthz HTTP/1.1\r\nHost: t\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.ports["api"], timeout=20)) as connection:
+        connection.connect()
+        used = connection.sock
         for _ in range(2):
-            connection.sendall(request)
-            assert connection.recv(2000).startswith(b"HTTP/1.1 200 ")
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"status": "alive"})
             time.sleep(0.6)  # longer than a head may take: idle is not slow
+        assert connection.sock is used  # http.client would have opened another one without a word
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "DELETE", "PUT", "BREW"])

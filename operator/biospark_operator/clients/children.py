@@ -18,11 +18,12 @@ Objects are kept as JSON text, a fifth of what they would take as Python objects
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+
+import msgspec
 
 from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing
 from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
@@ -42,11 +43,11 @@ class _Known:
 
     @classmethod
     def of(cls, live: Manifest) -> _Known:
-        return cls(_version(live), json.dumps(live, separators=(",", ":")).encode())
+        return cls(_version(live), msgspec.json.encode(live))
 
     @property
     def object(self) -> Manifest:
-        live: Manifest = json.loads(self.text)
+        live: Manifest = msgspec.json.decode(self.text)
         return live
 
 
@@ -59,10 +60,16 @@ class Children:
         kinds: Iterable[tuple[str, str]],
         labels: str,
         changed: Changed,
+        *,
         monotonic: Callable[[], float] = time.monotonic,
+        otherwise: Callable[[ObjectRef], Awaitable[Manifest | None]] | None = None,
     ) -> None:
-        """Keep the objects of `kinds`, pairs of apiVersion and kind, that the label selector `labels` selects."""
+        """Keep the objects of `kinds`, pairs of apiVersion and kind, that the label selector `labels` selects.
+
+        What is not known here is read with `otherwise`, without one from the API server.
+        """
         self._client = client
+        self._otherwise = otherwise or client.get
         self._labels = labels
         self._changed = changed
         self._known: dict[ObjectRef, _Known] = {}
@@ -118,7 +125,7 @@ class Children:
                 return known.object
             if self._in_new_namespace(ref):
                 return None
-        return await self._client.get(ref)
+        return await self._otherwise(ref)
 
     async def list(
         self, api_version: str, kind: str, *, namespace: str | None = None, labels: str = "", fields: str = ""

@@ -7,7 +7,6 @@ nothing above knows HTTP.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 from kubernetes.aio import client as kube
 
 from biospark_operator.clients.api_errors import FAULTS, ConflictError, MissingError, translated
@@ -227,7 +227,7 @@ class KubernetesClient:
             )
             async with response:
                 async for line in _lines(response.content):
-                    yield json.loads(line)
+                    yield msgspec.json.decode(line)
         except FAULTS as error:
             raise translated(error, purpose, confidential=confidential) from None if confidential else error
 
@@ -259,7 +259,7 @@ class KubernetesClient:
         async with self._slots:
             try:
                 response = await self._sending.request(method, path, seconds=TIMEOUT, **params)
-                answer = json.loads(await response.read())
+                answer = msgspec.json.decode(await response.read())
                 if not isinstance(answer, dict):
                     raise ValueError("the answer is not an object")  # noqa: TRY004 - it is not a defect of ours
             except FAULTS as error:

@@ -13,9 +13,11 @@ The answer is field paths, never values: it is shown to users.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.clients.objects import Manifest
@@ -100,7 +102,7 @@ def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[
             elif below:
                 yield from _abandoned(desired[text], below, dotted(path, text))
         elif kind in ("k", "v") and _is_list(desired):
-            key = json.loads(text)
+            key = item_key(text)
             item = next((item for item in desired if has_key(item, key)), None)
             label = next(iter(key.values())) if isinstance(key, dict) else key
             if item is None:
@@ -112,10 +114,19 @@ def _abandoned(desired: Any, applied: Mapping[str, Any], path: str) -> Iterator[
 def _entry_of(item: Any, applied: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for entry, below in applied.items():
         kind, _, text = entry.partition(":")
-        if kind in ("k", "v") and has_key(item, json.loads(text)):
+        if kind in ("k", "v") and has_key(item, item_key(text)):
             found: Mapping[str, Any] = below
             return found
     return None
+
+
+@lru_cache(maxsize=1024)
+def item_key(text: str) -> Any:
+    """Return the key of a list item as managedFields write it. They write the same few for every environment.
+
+    Not to be changed: it is kept.
+    """
+    return msgspec.json.decode(text)
 
 
 def has_key(item: Any, key: Any) -> bool:
@@ -133,7 +144,7 @@ def _paired(
     The API server knows best what tells items apart, and says so in managedFields. Where it says nothing, a key
     that all items have does, else their position.
     """
-    if keys := [json.loads(entry[2:]) for entry in applied if entry.startswith(("k:", "v:"))]:
+    if keys := [item_key(entry[2:]) for entry in applied if entry.startswith(("k:", "v:"))]:
         return [(item_label(item, index), item, _same_item(item, live, keys)) for index, item in enumerate(desired)]
     key = next((key for key in _ITEM_KEYS if _tells_apart(key, desired) and _tells_apart(key, live)), None)
     if key is not None:

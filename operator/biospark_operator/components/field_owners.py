@@ -5,12 +5,11 @@ Paths are written as `drift` writes them, so that both can be compared and shown
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from biospark_operator.clients.objects import Manifest
-from biospark_operator.components.drift import applied_fields, dotted, has_key, item_label
+from biospark_operator.components.drift import applied_fields, dotted, has_key, item_key, item_label
 
 #: What every manifest has to say of the object it means.
 _IDENTITY = ("name", "namespace", "uid")
@@ -57,8 +56,8 @@ def _paths(fields: Mapping[str, Any], live: Any, path: str) -> Iterator[str]:
         if kind == "f":
             here, value = dotted(path, text), live.get(text) if isinstance(live, Mapping) else None
         elif kind in ("k", "v"):
-            index, value = _item(live, json.loads(text))
-            here = f"{path}[{item_label(value if value is not None else json.loads(text), index)}]"
+            index, value = _item(live, item_key(text))
+            here = f"{path}[{item_label(value if value is not None else item_key(text), index)}]"
         else:
             continue
         if below and set(below) != {"."}:
@@ -77,7 +76,7 @@ def _held(live: Any, fields: Mapping[str, Any]) -> Any:
     items = []
     for entry, below in fields.items():
         kind, _, text = entry.partition(":")
-        key = json.loads(text) if kind in ("k", "v") else None
+        key = item_key(text) if kind in ("k", "v") else None
         _, item = _item(live, key) if key is not None else (0, None)
         if isinstance(item, Mapping):
             items.append({**_held(item, below), **(key if isinstance(key, Mapping) else {})})

@@ -64,7 +64,7 @@ class _Write:
 #: Gets the manifest, and the object as it is or None.
 Fill = Callable[[Environment, Manifest, Manifest | None], Awaitable[Manifest]]
 Complete = Callable[[Environment, Manifest], Awaitable[Manifest]]
-Evidence = Callable[[Environment], Awaitable[Sequence[Manifest]]]
+Evidence = Callable[[Environment, Seen], Awaitable[Sequence[Manifest]]]
 Assess = Callable[[Environment, Seen], Outcome]
 Tell = Callable[[Environment, Seen], Mapping[str, Any]]
 
@@ -131,7 +131,7 @@ class ObjectsComponent:
         seen = Seen(desired, live)
         if self.evidence is None or len(live) < len(desired) or isinstance(self.assess(env, seen), Ready):
             return seen
-        return Seen(desired, live, await self.evidence(env))
+        return Seen(desired, live, await self.evidence(env, seen))
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what to create and to update, in the order of the builder.

@@ -23,8 +23,10 @@ REVISION = "deployment.kubernetes.io/revision"
 TEMPLATE_HASH = "pod-template-hash"
 
 
-async def evidence(cluster: Cluster, env: Environment) -> Sequence[Manifest]:
-    """Read the API's pods and ReplicaSets."""
+async def evidence(cluster: Cluster, env: Environment, seen: Seen) -> Sequence[Manifest]:
+    """Read the API's pods and ReplicaSets, once they can be those of the Deployment as it is."""
+    if _is_unobserved(_deployment(seen)):
+        return []
     place = env.spec.namespace.name
     replica_sets = await cluster.list("apps/v1", "ReplicaSet", namespace=place, labels=API_SELECTOR)
     return [*replica_sets, *await cluster.list("v1", "Pod", namespace=place, labels=API_SELECTOR)]
@@ -35,7 +37,7 @@ def assess(env: Environment, seen: Seen) -> Outcome:
     for ref in seen.desired:
         if ref not in seen.live:
             return Progressing(Reason.ROLLING_OUT, f"{ref.short} does not exist yet", POLL)
-    deployment = next(live for live in seen.live.values() if live["kind"] == "Deployment")
+    deployment = _deployment(seen)
     why = readiness.unready(deployment)
     if why is None:
         return Ready(Reason.SUCCEEDED, f"all pods of Deployment {_path(env)} are ready")
@@ -61,6 +63,10 @@ def _unfinished(env: Environment, deployment: Manifest, evidence: Sequence[Manif
         lasting = Reason.PROGRESS_DEADLINE_EXCEEDED if obstacle.reason is Reason.ROLLING_OUT else obstacle.reason
         return Blocked(lasting, message)
     return Progressing(obstacle.reason, message, OBSTACLE_POLL)
+
+
+def _deployment(seen: Seen) -> Manifest:
+    return next(live for live in seen.live.values() if live["kind"] == "Deployment")
 
 
 def _is_unobserved(deployment: Manifest) -> bool:

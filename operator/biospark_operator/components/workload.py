@@ -65,7 +65,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         build=lambda env: build(env, platform),
         requires=frozenset({access.NAME, network.NAME, registry.NAME, schema.NAME, secrets.NAME}),
         fill=fill,
-        evidence=lambda env: rollout.evidence(cluster, env),
+        evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
         assess=rollout.assess,
         tell=tell,
         # The time of the credentials is all that is there.

@@ -28,6 +28,7 @@ from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.clients.postgres import Servers
+from biospark_operator.clients.referenced import ReferencedSecrets
 from biospark_operator.components import catalog, ownership
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
@@ -71,9 +72,8 @@ def main() -> None:
 class _Parts:
     """What the operator is put together from."""
 
-    settings: OperatorSettings
-    client: KubernetesClient
     leadership: LeaseElection | SoleReplica
+    secrets: ReferencedSecrets
     children: Children
     environments: Environments
 
@@ -118,7 +118,11 @@ def _assembled(
         for environment in news.concerned(before, after):
             environments.wake(environment)
 
-    children = Children(client, catalog.KINDS, ownership.CHILDREN, changed)
+    def secret_changed(name: str) -> None:
+        environments.wake_users_of(name)
+
+    secrets = ReferencedSecrets(client, settings.namespace, secret_changed)
+    children = Children(client, catalog.KINDS, ownership.CHILDREN, changed, otherwise=secrets.get)
     reconciler = Reconciler(
         components=catalog.components(
             children, settings.platform, operator_namespace=settings.namespace, servers=servers
@@ -130,7 +134,7 @@ def _assembled(
         operator_version=__version__,
     )
     environments = Environments(reconciler, settings.passes, secrets_of(settings.platform.model_dump(by_alias=True)))
-    return _Parts(settings, client, leadership, children, environments)
+    return _Parts(leadership, secrets, children, environments)
 
 
 async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) -> int:
@@ -154,13 +158,12 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
             started=lambda: _stop_on_signals(stop),
         )
 
-    secrets = sources.watch_secrets(parts.client, parts.settings.namespace, environments.wake_users_of)
     tasks = [
         *(
             asyncio.create_task(sources.watch_children(children, *kind), name=f"watch {kind}")
             for kind in children.kinds
         ),
-        asyncio.create_task(secrets, name="watch referenced secrets"),
+        asyncio.create_task(sources.watch_secrets(parts.secrets), name="watch referenced secrets"),
         asyncio.create_task(keep_environments(), name="kopf"),
     ]
     if isinstance(leadership, LeaseElection):

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from biospark_operator.clients.children import Children
-from biospark_operator.clients.kubernetes import KubernetesClient, Listing
+from biospark_operator.clients.referenced import ReferencedSecrets
 from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import OutsideError
 
@@ -35,20 +35,9 @@ async def watch_children(children: Children, api_version: str, kind: str) -> NoR
     await _again_and_again(once, f"{kind}s")
 
 
-async def watch_secrets(client: KubernetesClient, namespace: str, changed: Callable[[str], None]) -> NoReturn:
-    """Call `changed` with the name of each Secret of `namespace` that appears, changes or goes.
-
-    They carry no label of ours, so they are no children. Only metadata is asked for: the data of Secrets that no
-    environment refers to never reaches the operator's memory. After an interruption every Secret counts as
-    changed, since something may have been missed.
-    """
-
-    async def once() -> None:
-        async for news in client.follow("v1", "Secret", namespace=namespace, only_metadata=True):
-            for item in news.items if isinstance(news, Listing) else [news.object]:
-                changed(item["metadata"]["name"])
-
-    await _again_and_again(once, f"Secrets in {namespace}")
+async def watch_secrets(secrets: ReferencedSecrets) -> NoReturn:
+    """Keep up with the Secrets that environments refer to."""
+    await _again_and_again(secrets.follow, f"Secrets in {secrets.namespace}")
 
 
 async def _again_and_again(once: Callable[[], Awaitable[None]], what: str) -> NoReturn:

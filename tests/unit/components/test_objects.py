@@ -357,7 +357,7 @@ async def test_a_manifest_is_completed_by_what_is_read(env: Environment, cluster
 async def test_evidence_is_read_only_while_something_is_wrong(env: Environment, cluster: Cluster) -> None:
     asked = []
 
-    async def evidence(env: Environment) -> Sequence[Manifest]:
+    async def evidence(env: Environment, seen: Seen) -> Sequence[Manifest]:
         asked.append(env.name)
         return [{"kind": "Pod"}]
 

@@ -34,8 +34,12 @@ LOG = f"kubectl logs -n biospark-dev -l app=biospark,pod-template-hash={NEW} -c 
 
 def assess(live: Manifest, *evidence: Manifest, versions: Sequence[Manifest] = VERSIONS) -> Outcome:
     """Judge a Deployment by what is seen of its pods."""
+    return rollout.assess(ENV, seen_only(live, *versions, *evidence))
+
+
+def seen_only(live: Manifest, *evidence: Manifest) -> Seen:
     ref = ObjectRef.of(live)
-    return rollout.assess(ENV, Seen({ref: live}, {ref: live}, [*versions, *evidence]))
+    return Seen({ref: live}, {ref: live}, evidence)
 
 
 def test_a_finished_rollout_is_ready() -> None:
@@ -341,5 +345,9 @@ async def test_evidence_is_the_apis_pods_and_replica_sets_of_the_namespace() -> 
     mine, set_ = serving(), replica_set(NEW, 2)
     other = {**mine, "metadata": {**mine["metadata"], "name": "other", "labels": {"app": "other"}}}
     elsewhere = {**mine, "metadata": {**mine["metadata"], "namespace": "biospark-staging"}}
-    found = await rollout.evidence(FakeCluster(mine, other, elsewhere, set_), ENV)
+    found = await rollout.evidence(FakeCluster(mine, other, elsewhere, set_), ENV, seen_only(deployment()))
     assert found == [set_, mine]
+
+
+async def test_pods_are_not_read_before_kubernetes_has_seen_the_deployment() -> None:
+    assert await rollout.evidence(FakeCluster(serving()), ENV, seen_only(deployment(observed=1))) == []

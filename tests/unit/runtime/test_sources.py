@@ -9,8 +9,13 @@ from typing import Any, ClassVar
 import pytest
 
 from biospark_operator.clients.kubernetes import Change, Listing
+from biospark_operator.clients.referenced import ReferencedSecrets
 from biospark_operator.engine.errors import AccessError, UnavailableError
 from biospark_operator.runtime import sources
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "resourceVersion": "1"}}
 
 
 class Client:
@@ -28,9 +33,9 @@ class Client:
         if not self.watches:
             raise asyncio.CancelledError
         (first, *rest), error = self.watches.pop(0)
-        yield Listing("1", [{"metadata": {"name": first}}])
+        yield Listing("1", [_named(first)])
         for name in rest:
-            yield Change({"metadata": {"name": name}}, gone=False)
+            yield Change(_named(name), gone=False)
         if error:
             raise error
 
@@ -51,7 +56,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def watched(client: Any) -> list[str]:
     changed: list[str] = []
     with pytest.raises(asyncio.CancelledError):
-        await sources.watch_secrets(client, "biospark-system", changed.append)
+        await sources.watch_secrets(ReferencedSecrets(client, "biospark-system", changed.append))
     return changed
 
 

@@ -4,11 +4,11 @@ The operator calls it at the start of every pass. The API server checks the same
 may have been admitted under an older CRD.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from biospark_operator.api.v1alpha1.environment import BioSparkEnvironment
@@ -40,7 +40,7 @@ def parse_environment(body: Mapping[str, Any]) -> BioSparkEnvironment:
     """Read an object as the API server returns it; raises InvalidSpec."""
     try:
         # As JSON, and strictly: Python would take "5" for 5 and "yes" for true, the API server does not.
-        environment = BioSparkEnvironment.model_validate_json(json.dumps(dict(body)), strict=True)
+        environment = BioSparkEnvironment.model_validate_json(msgspec.json.encode(dict(body)), strict=True)
     except ValidationError as error:
         raise InvalidSpec([_issue(details) for details in error.errors(include_input=False)]) from None
     if issues := list(broken_rules(environment)):

@@ -63,8 +63,11 @@ def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: s
     applied = applied or {}
     if isinstance(desired, dict) and isinstance(live, dict):
         for key, value in desired.items():
+            found = live.get(key)
+            if type(value) is str and value == found:  # most of what there is, and most of the time it took
+                continue
             below, is_quantity = applied.get(f"f:{key}"), quantity or key in _QUANTITIES
-            yield from _changed(value, live.get(key), below, dotted(path, key), quantity=is_quantity)
+            yield from _changed(value, found, below, dotted(path, key), quantity=is_quantity)
     elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live, applied)) is not None:
         for label, wanted, found in pairs:
             below = _entry_of(wanted, applied)

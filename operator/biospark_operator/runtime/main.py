@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -60,12 +61,23 @@ def main() -> None:
             print(f"biospark-operator: wrong setting {line}", file=sys.stderr)
         sys.exit(2)
     logs.configure(settings)
+    _calm_the_garbage_collector()
     try:
         code = uvloop.run(operate(settings))
     except (OutsideError, OSError) as error:
         logger.error("the operator can't start: %s", error)  # noqa: TRY400 - it is no defect, the message is all
         code = 1
     sys.exit(code)
+
+
+def _calm_the_garbage_collector() -> None:
+    """Take what was imported for permanent, and look for cycles less often.
+
+    Nearly all that a pass makes is freed without it; as it comes it took an eighth of the processor time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 @dataclass(frozen=True)

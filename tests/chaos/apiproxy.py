@@ -14,6 +14,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -24,7 +25,7 @@ from kubernetes.aio import config as kube_config
 from multidict import CIMultiDict
 from yarl import URL
 
-from tests.chaos.faults import Answer, Blackhole, Call, Close, Delay, Fault, Hold, Matches, Moment, Rule, every, failure
+from tests.chaos.faults import Answer, Call, Ledger, Matches, Moment, every, failure
 
 #: Headers that are about one connection, or that the next one sets itself.
 _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding"})
@@ -32,17 +33,15 @@ _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "
 _LIMIT = 2**24
 
 
-class ApiProxy:
+class ApiProxy(Ledger):
     """One proxy. Replicas that shall fail apart get one each, told apart by `Call.caller`."""
 
     def __init__(self, kubeconfig: str | Path, caller: str = "operator") -> None:
+        super().__init__()
         self.caller = caller
-        self.calls: list[Call] = []
         self.port = 0
         self._upstream = str(kubeconfig)
-        self._rules: list[Rule] = []
         self._streams: dict[Call, asyncio.Future[bytes | None]] = {}
-        self._news = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -96,35 +95,6 @@ class ApiProxy:
         path.write_text(json.dumps(content))
         return str(path)
 
-    async def wait_for(self, matches: Matches, *, since: int = 0, seconds: float = 20) -> Call:
-        """Return the first of `calls[since:]` that matches, once there is one: also one that came before.
-
-        `matches` is asked again when a call is answered, so it may look at `status`.
-        """
-        try:
-            async with asyncio.timeout(seconds):
-                while (found := next(filter(matches, self.calls[since:]), None)) is None:
-                    await self._news.wait()
-                return found
-        except TimeoutError:
-            last = "\n".join(str(call) for call in self.calls[since:][-40:])
-            raise AssertionError(f"no such call within {seconds} s; the last ones were\n{last}") from None
-
-    def mutating(self, since: int = 0) -> Sequence[Call]:
-        """Return the calls of `calls[since:]` that may have changed something."""
-        return [call for call in self.calls[since:] if call.mutating]
-
-    def add(self, matches: Matches, fault: Fault, *, moment: Moment = Moment.BEFORE, times: int | None = None) -> Rule:
-        """Let a fault happen to the calls that match, until the rule is removed."""
-        rule = Rule(matches, fault, moment, times)
-        self._rules = [*(rule for rule in self._rules if rule.active), rule]
-        return rule
-
-    def clear(self) -> None:
-        """Remove all rules."""
-        for rule in self._rules:
-            rule.remove()
-
     def drop(self) -> None:
         """Break every open connection, whatever goes on there."""
         for connection in self._web.connections:
@@ -166,10 +136,9 @@ class ApiProxy:
         body = await request.read()
         call = Call(self.caller, request.method, request.path, dict(request.query), request.content_type)
         call.body = body if call.mutating else b""
-        self.calls.append(call)
-        self._changed()
+        self.came(call)
         try:
-            if refusal := await self._suffer(call, Moment.BEFORE, request):
+            if refusal := await self.suffer(call, Moment.BEFORE, partial(_broken, request)):
                 return self._refused(call, refusal)
             call.forwarded = True
             bearer = "Authorization" in request.headers
@@ -184,34 +153,14 @@ class ApiProxy:
                 if call.watch and answer.status == 200:
                     return await self._stream(call, request, answer)
                 content = await answer.read()
-            if refusal := await self._suffer(call, Moment.AFTER, request):
+            if refusal := await self.suffer(call, Moment.AFTER, partial(_broken, request)):
                 return self._refused(call, refusal)
             call.status = answer.status
             return web.Response(status=answer.status, headers=_passed_on(answer.headers), body=content)
         except aiohttp.ClientError:
             await _broken(request)
         finally:
-            self._changed()
-
-    async def _suffer(self, call: Call, moment: Moment, request: web.BaseRequest) -> Answer | None:
-        """Let the rules act on a call, and return what to answer in place of the API server if they say so."""
-        for rule in self._rules:
-            if not rule.acts_on(call, moment):
-                continue
-            rule.take(call)
-            match rule.fault:
-                case Close():
-                    await _broken(request)
-                case Blackhole():
-                    await rule.removed()
-                    await _broken(request)
-                case Delay(seconds):
-                    await asyncio.sleep(seconds)
-                case Hold():
-                    await rule.removed()
-                case Answer():
-                    return rule.fault
-        return None
+            self.changed()
 
     def _refused(self, call: Call, answer: Answer) -> web.Response:
         call.status = answer.status
@@ -220,13 +169,13 @@ class ApiProxy:
 
     async def _stream(self, call: Call, request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         """Pass events on until the API server, the caller or a test ends the watch."""
-        if refusal := await self._suffer(call, Moment.AFTER, request):
+        if refusal := await self.suffer(call, Moment.AFTER, partial(_broken, request)):
             return self._refused(call, refusal)
         response = web.StreamResponse(headers=_passed_on(answer.headers))
         await response.prepare(request)
         call.status = answer.status
         end = self._streams[call] = asyncio.get_running_loop().create_future()
-        self._changed()
+        self.changed()
         passing = asyncio.create_task(self._pass_on(call, answer, response))
         try:
             await asyncio.wait({passing, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,22 +191,15 @@ class ApiProxy:
     async def _pass_on(self, call: Call, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
         with contextlib.suppress(aiohttp.ClientError, ConnectionError):
             async for event in answer.content:
-                while hole := next((rule for rule in self._rules if self._swallows(rule, call)), None):
+                while hole := self.swallowing(call):
                     await hole.removed()
                 await response.write(event)
-
-    def _swallows(self, rule: Rule, call: Call) -> bool:
-        return isinstance(rule.fault, Blackhole) and rule.acts_on(call, Moment.AFTER)
 
     def _end(self, matches: Matches, last: bytes | None) -> int:
         ended = [end for call, end in self._streams.items() if matches(call) and not end.done()]
         for end in ended:
             end.set_result(last)
         return len(ended)
-
-    def _changed(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
 
 
 async def _broken(request: web.BaseRequest) -> NoReturn:

@@ -1,7 +1,8 @@
-"""What can go wrong with a call to the API server, and for which calls it does. Used by tests with `apiproxy`.
+"""What can go wrong with a call of the operator, and for which calls it does. Used with `apiproxy` and `sqlproxy`.
 
 A test adds a `Rule` to a proxy and takes it away again: `with proxy.add(matches, Answer(429, retry_after=2)):`.
-Rules act in the order in which they were added, on the calls that come while they are there.
+Rules act in the order in which they were added, on the calls that come while they are there. Proxies that share a
+`Ledger` have one list of calls, and their rules are for the calls to all of them.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
+#: What stands for the method of a call that is an SQL statement.
+SQL_READ, SQL_WRITE = "READ", "WRITE"
 #: Groups whose objects are questions: creating one changes nothing.
 _REVIEWS = ("authentication.k8s.io", "authorization.k8s.io")
-_MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE", SQL_WRITE})
 #: Reasons that the API server gives for a status, if a test names none.
 _REASONS = {
     401: "Unauthorized",
@@ -34,7 +37,7 @@ _REASONS = {
 
 @dataclass(eq=False)
 class Call:
-    """One request of the operator."""
+    """One request of the operator; an SQL statement has its text for a path, and its login in `query`."""
 
     caller: str
     method: str
@@ -192,3 +195,80 @@ class Rule:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+class Ledger:
+    """The calls of an operator in the order in which they came, and what shall go wrong with them."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._rules: list[Rule] = []
+        self._news = asyncio.Event()
+
+    async def wait_for(self, matches: Matches, *, since: int = 0, seconds: float = 20) -> Call:
+        """Return the first of `calls[since:]` that matches, once there is one: also one that came before.
+
+        `matches` is asked again when a call is answered, so it may look at `status`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while (found := next(filter(matches, self.calls[since:]), None)) is None:
+                    await self._news.wait()
+                return found
+        except TimeoutError:
+            last = "\n".join(str(call) for call in self.calls[since:][-40:])
+            raise AssertionError(f"no such call within {seconds} s; the last ones were\n{last}") from None
+
+    def mutating(self, since: int = 0) -> Sequence[Call]:
+        """Return the calls of `calls[since:]` that may have changed something."""
+        return [call for call in self.calls[since:] if call.mutating]
+
+    def add(self, matches: Matches, fault: Fault, *, moment: Moment = Moment.BEFORE, times: int | None = None) -> Rule:
+        """Let a fault happen to the calls that match, until the rule is removed."""
+        rule = Rule(matches, fault, moment, times)
+        self._rules = [*(rule for rule in self._rules if rule.active), rule]
+        return rule
+
+    def clear(self) -> None:
+        """Remove all rules."""
+        for rule in self._rules:
+            rule.remove()
+
+    # What proxies do
+
+    def came(self, call: Call) -> None:
+        """Take note of a call."""
+        self.calls.append(call)
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell those who wait that something is known of a call."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def suffer(self, call: Call, moment: Moment, broken: Callable[[], Awaitable[NoReturn]]) -> Answer | None:
+        """Let the rules act on a call, and return what to answer in place of the server if they say so.
+
+        `broken` ends the connection of the call, and never returns.
+        """
+        for rule in self._rules:
+            if not rule.acts_on(call, moment):
+                continue
+            rule.take(call)
+            match rule.fault:
+                case Close():
+                    await broken()
+                case Blackhole():
+                    await rule.removed()
+                    await broken()
+                case Delay(seconds):
+                    await asyncio.sleep(seconds)
+                case Hold():
+                    await rule.removed()
+                case Answer():
+                    return rule.fault
+        return None
+
+    def swallowing(self, call: Call) -> Rule | None:
+        """Return the rule that lets nothing of the answer to this call through, if there is one."""
+        return next((r for r in self._rules if isinstance(r.fault, Blackhole) and r.acts_on(call, Moment.AFTER)), None)

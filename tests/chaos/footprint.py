@@ -32,6 +32,7 @@ Footprint = Mapping[str, Any]
 
 KIND = "BioSparkEnvironment"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)")
 _NO_OBJECTS = frozenset({"Event", "ComponentStatus"})
 _CHANGING = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 _ADDRESSES = ("clusterIP", "clusterIPs")
@@ -118,10 +119,15 @@ def footprint(objects: Iterable[Manifest], name: str) -> Footprint:
             made_by_others[f"{item['apiVersion']} {item['kind']} made by others"] += 1
             continue
         text = _UID.sub(lambda uid: "UID" if uid[0] in uids else "another uid", json.dumps(item))
-        manifest = json.loads(text.replace(name, "NAME"))
+        manifest = json.loads(_TIME.sub("TIME", text).replace(name, "NAME"))
         ref = "/".join(filter(None, (manifest["metadata"].get("namespace"), manifest["metadata"]["name"])))
         found[f"{item['apiVersion']} {item['kind']} {ref}"] = normalised(manifest)
     return {**found, **made_by_others}
+
+
+def without_random(text: str) -> str:
+    """Return a text with uids and times masked."""
+    return _TIME.sub("TIME", _UID.sub("UID", text))
 
 
 def kinds(known: Footprint) -> set[str]:
@@ -157,6 +163,8 @@ def normalised(manifest: Manifest) -> Manifest:
         rest["spec"] = {key: value for key, value in rest["spec"].items() if key not in _ADDRESSES}
     if manifest["kind"] == KIND:
         rest["status"] = _status(manifest.get("status") or {}, manifest["metadata"].get("generation"))
+    if manifest["kind"] == "Secret" and manifest.get("type") == "Opaque":  # with what was made by chance
+        rest["data"] = sorted(manifest.get("data") or ())
     return {**rest, "metadata": metadata}
 
 

@@ -1,4 +1,4 @@
-"""Kills the operator at a chosen call to the API server, starts it again, and compares what comes of it.
+"""Kills the operator at a chosen call, starts it again, and compares what comes of it.
 
 `Stage.watched` makes a change that nothing disturbs, and returns the calls that it takes and what is there in the
 end. `Stage.killed` makes the same change with a kill at one of these calls; `Stage.becomes` says whether the end is
@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.apiproxy import ApiProxy
-from tests.chaos.faults import Call, Hold, Moment, Rule
+from tests.chaos.faults import SQL_READ, SQL_WRITE, Call, Hold, Moment, Rule
 from tests.chaos.footprint import Api, Footprint, difference, footprint, kinds
+from tests.chaos.sqlproxy import SqlProxy
 from tests.operator_process import Operator
 
 ENVIRONMENTS = "/apis/biospark.ai/v1alpha1/biosparkenvironments"
@@ -26,6 +27,9 @@ RESOURCE = "biospark.ai/v1alpha1 BioSparkEnvironment NAME"
 QUIET = 4.0
 #: Seconds that an environment may take to come to its end.
 PATIENCE = 90.0
+
+#: Characters of a call that are told.
+LONGEST = 90
 
 Act = Callable[[], Awaitable[object]]
 
@@ -40,17 +44,22 @@ class Point:
 
     @property
     def mutating(self) -> bool:
-        return self.method != "GET"
+        return self.method not in {"GET", SQL_READ}
+
+    @property
+    def sql(self) -> bool:
+        """Whether it is a statement, and no request to the API server."""
+        return self.method in {SQL_READ, SQL_WRITE}
 
     def __str__(self) -> str:
         again = f" (no. {self.occurrence + 1})" if self.occurrence else ""
         short = self.path.rpartition("/namespaces/biospark-NAME/")[2] or self.path
-        return f"{self.method} {short.removeprefix('/apis/biospark.ai/v1alpha1/')}{again}"
+        return f"{self.method} {short.removeprefix('/apis/biospark.ai/v1alpha1/')[:LONGEST]}{again}"
 
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill just before the API server gets a call, or after it answered and before the operator knows."""
+    """A kill just before a server gets a call, or after it answered and before the operator knows."""
 
     point: Point
     moment: Moment
@@ -70,11 +79,16 @@ class Watched:
 
 @dataclass
 class Stage:
-    """One operator behind its proxy."""
+    """One operator behind its proxies, which have one list of calls.
+
+    `databases` says what an environment has on its database server.
+    """
 
     api: Api
     proxy: ApiProxy
+    sql: SqlProxy
     operator: Operator
+    databases: Callable[[str], Awaitable[Footprint]]
     kills: int = 0
     #: Where the operator was killed for each environment, for those who read a failure.
     told: dict[str, list[str]] = field(default_factory=dict)
@@ -131,8 +145,9 @@ class Stage:
         if not self.operator.alive:
             raise AssertionError(f"the operator ended by itself\n{self.operator.log.read_text()[-6000:]}")
         self.operator.kill()
-        self.proxy.drop()
-        await asyncio.sleep(0)  # what the proxy still held of the dead process ends now, before it could go on
+        for proxy in (self.proxy, self.sql):
+            proxy.drop()
+        await asyncio.sleep(0)  # what they still held of the dead process ends now, before it could go on
         self._born = len(self.proxy.calls)
         if meanwhile is not None:
             await meanwhile()
@@ -160,7 +175,7 @@ class Stage:
     async def differences(self, names: Iterable[str], end: Footprint) -> Mapping[str, str]:
         """Say which environments differ from `end`, and how, looking at everything in the cluster."""
         objects = await self.api.everything()
-        found = {name: difference(end, footprint(objects, name)) for name in names}
+        found = {name: difference(end, {**footprint(objects, name), **await self.databases(name)}) for name in names}
         return {f"{name}, killed {self.told[name]}": differs for name, differs in found.items() if differs}
 
     async def _differs(self, name: str, end: Footprint) -> str:
@@ -168,7 +183,7 @@ class Stage:
         resource = await self.api.get(f"{ENVIRONMENTS}/{name}")
         now = footprint([resource] if resource else [], name)
         if all(now.get(key) == end.get(key) for key in {*now, RESOURCE}):
-            now = footprint(await self.api.everything(self._kinds), name)
+            now = {**footprint(await self.api.everything(self._kinds), name), **await self.databases(name)}
         return difference(end, now)
 
     async def _hit_or_ended(self, hold: Rule, name: str, end: Footprint) -> bool:
@@ -190,7 +205,7 @@ class Stage:
             while True:
                 while _on_its_way(await self.api.get(f"{ENVIRONMENTS}/{name}")):
                     await asyncio.sleep(0.2)
-                now = footprint(await self.api.everything(), name)
+                now = {**footprint(await self.api.everything(), name), **await self.databases(name)}
                 if now == before:
                     return now
                 before = now

@@ -1,13 +1,13 @@
 """The operator may be killed at any moment: nothing is leaked, nothing doubled, nothing forgotten.
 
-Each change of an environment is made once without a kill, which gives the list of the calls to the API server that
-it takes, and what is there in the end. Then it is made again for each of these calls, and the operator is killed
-(SIGKILL) just before the API server gets the call, or after it answered and before the operator knows. A new process
-takes over; the end must be the same. New components are covered as soon as they make calls.
+Each change of an environment is made once without a kill, which gives the list of the calls that it takes, requests
+to the API server and SQL statements, and what is there in the end. Then it is made again for each of these calls, and
+the operator is killed (SIGKILL) just before the server gets the call, or after it answered and before the operator
+knows. A new process takes over; the end must be the same. New components are covered as soon as they make calls.
 
-With BIOSPARK_LONG=1 there is a kill at every call, reads included, and at writes both before and after. Else there are
-some at writes, which ones and whether before or after is drawn anew each day; BIOSPARK_SEED draws others. The summary
-of the run tells them.
+With BIOSPARK_LONG=1 there is a kill at every call, requests that read included, and at writes both before and after.
+Else there are some at writes, which ones and whether before or after is drawn anew each day; BIOSPARK_SEED draws
+others. The summary of the run tells them.
 """
 
 from __future__ import annotations
@@ -21,28 +21,33 @@ import os
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from biospark_operator.components.database.credentials import APP_SECRET
 from dev.deploy import NAMESPACE
 from tests.chaos.apiproxy import ApiProxy
 from tests.chaos.faults import Moment
-from tests.chaos.footprint import opened
+from tests.chaos.footprint import Footprint, opened
 from tests.chaos.forked import forked
 from tests.chaos.killing import ENVIRONMENTS, Act, Kill, Point, Stage, Watched, kills_at
+from tests.chaos.sqlfootprint import sql_footprint
+from tests.chaos.sqlproxy import SqlProxy
 from tests.operator_process import Operator
+from tests.postgres import Site, server
 
 LONG = os.environ.get("BIOSPARK_LONG") == "1"
 SEED = os.environ.get("BIOSPARK_SEED") or datetime.datetime.now(datetime.UTC).date().isoformat()
-#: Kills at most for each change in the short form.
-MOST = 12
+#: Kills at most for each change in the short form, at requests and at statements each.
+MOST = 7
 #: Seconds after its begin from which on a deletion waits for the namespace to go; Kubernetes lets five pass.
 WAITING = 2.5
 
 PLANTED = "planted-password"
+ADMIN = "database-admin"
 CREDENTIALS = base64.b64encode(
     json.dumps({"auths": {"registry.example": {"username": "robot", "password": PLANTED}}}).encode()
 ).decode()
@@ -59,26 +64,47 @@ def spec(name: str) -> dict[str, Any]:
         "access": {"bindings": [{"role": "Viewer", "subjects": [{"kind": "Group", "name": "auditors"}]}]},
         "network": {"egress": [{"name": "labs", "cidr": "10.9.0.0/16", "ports": [{"port": 443}]}]},
         "api": {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}},
+        "database": {"connectionLimit": 90, "extensions": [{"name": "pg_trgm"}]},
+        "deletionPolicy": "Delete",
     }
 
 
 def changed_spec(name: str) -> dict[str, Any]:
-    """The same after a change that creates, updates and prunes: other binding and route, no autoscaler."""
+    """The same after a change that creates, updates and prunes: other binding, route and limit, no autoscaler."""
     return {
         **spec(name),
         "profile": "Staging",
         "access": {"bindings": [{"role": "Developer", "subjects": [{"kind": "Group", "name": "builders"}]}]},
         "network": {"egress": [{"name": "archive", "cidr": "10.8.0.0/16", "ports": [{"port": 443}]}]},
         "api": {"replicas": 2},
+        "database": {"connectionLimit": 120, "extensions": [{"name": "pg_trgm"}]},
     }
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Site]:
+    """A server, and an administrator who may only create databases and roles."""
+    with server(18, "crash") as running:
+        yield Site(running, superuser=False).__enter__()  # what it leaves goes with the server
+
+
 @pytest.fixture
-async def stage(control_plane: str, proxy: ApiProxy, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(control_plane: str, proxy: ApiProxy, postgres: Site, tmp_path: Path) -> AsyncIterator[Stage]:
     """An operator that a test may kill. No process may meet a defect or tell a secret on the way."""
-    operator = Operator(proxy.kubeconfig(tmp_path), tmp_path / "operator.log", spawn=forked).start()
-    async with opened(control_plane) as api:
-        made = Stage(api, proxy, operator)
+    kubeconfig, server = proxy.kubeconfig(tmp_path), postgres.server
+    async with opened(control_plane) as api, SqlProxy(server.address, server.port, proxy) as statements:
+        login = {"username": postgres.admin, "password": postgres.password}
+        admin = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": ADMIN}, "stringData": login}
+        await api.apply(f"/api/v1/namespaces/{NAMESPACE}/secrets/{ADMIN}", admin)
+        where = {"host": "127.0.0.1", "port": statements.port, "sslMode": "Disable", "adminSecretRef": {"name": ADMIN}}
+        settings = {"PLATFORM__DATABASE": json.dumps(where)}
+        operator = Operator(kubeconfig, tmp_path / "operator.log", settings=settings, spawn=forked).start()
+
+        async def databases(name: str) -> Footprint:
+            secret = await api.get(f"/api/v1/namespaces/biospark-{name}/secrets/{APP_SECRET}")
+            return await asyncio.to_thread(sql_footprint, postgres, name, secret)
+
+        made = Stage(api, proxy, statements, operator, databases)
         yield made
         if operator.alive:
             operator.kill()
@@ -90,8 +116,8 @@ async def stage(control_plane: str, proxy: ApiProxy, tmp_path: Path) -> AsyncIte
             await api.delete(f"/api/v1/namespaces/{NAMESPACE}/secrets/pull-{name}")
     log = operator.log.read_text()
     assert "Traceback" not in log, log[log.index("Traceback") - 2000 :][:6000]
-    assert PLANTED not in log
-    assert CREDENTIALS not in log
+    for secret in (PLANTED, CREDENTIALS, postgres.password):
+        assert secret not in log
 
 
 @pytest.fixture
@@ -137,7 +163,8 @@ def chosen(points: Sequence[Point], what: str, say: Say, most: int = MOST) -> li
         return kills
     rng = random.Random(f"{SEED} {what}")
     writes = [point for point in points if point.mutating]
-    some = sorted(rng.sample(range(len(writes)), min(most, len(writes))))
+    kinds = [[index for index, point in enumerate(writes) if point.sql is sql] for sql in (False, True)]
+    some = sorted(index for kind in kinds for index in rng.sample(kind, min(most, len(kind))))
     kills = [Kill(writes[index], rng.choice(list(Moment))) for index in some]
     listed = ", ".join(str(kill) for kill in kills)
     say(what, f"{len(kills)} kills, at {len(kills)} of {len(writes)} writes (BIOSPARK_SEED={SEED}): {listed}")
@@ -172,7 +199,7 @@ async def test_a_change_ends_the_same_wherever_the_operator_is_killed(stage: Sta
         await go(there, forth, forward)
         await go(back, home, backward)
     # The change is taken back while nobody works: what it had begun to make is nobody's wish any more.
-    for kill in chosen(forth.points, "change that is taken back", say, most=6):
+    for kill in chosen(forth.points, "change that is taken back", say, most=4):
         if not await stage.killed(name, there, kill, forth.end, meanwhile=back):
             missed.append(kill)
             await back()
@@ -226,7 +253,7 @@ async def test_a_first_pass_and_a_deletion_end_the_same_wherever_the_operator_is
             await deleted
     await asyncio.gather(*waiting)
     # What was only begun is deleted while nobody works.
-    for kill in chosen(made.points, "first pass of what is deleted at once", say, most=6):
+    for kill in chosen(made.points, "first pass of what is deleted at once", say, most=4):
         name = await begun()
         remove = deleting(stage, name)
         if not await stage.killed(name, applying(stage, name, spec(name)), kill, made.end, meanwhile=remove):

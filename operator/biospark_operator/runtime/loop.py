@@ -1,7 +1,7 @@
 """Keeps environments: one loop each that runs a pass, then sleeps until it is woken or its time has come.
 
 kopf starts and ends the loops (`handlers`); everything that wakes them ends here, too. A pass holds the lock of
-its environment and one of a bounded number of slots; waiting holds neither.
+its environment and one of a bounded number of `turns`; waiting holds neither.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.passes import Memory, Next
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime import metrics
+from biospark_operator.runtime.turns import Rank, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,20 @@ class Slot:
     secrets: frozenset[str] = frozenset()
     #: The generation and reconcile request that were seen last, to tell news from our own status writes.
     seen: tuple[object, ...] = ()
+    #: Whether somebody edited the resource since the last pass began.
+    edited: bool = False
+
+    @property
+    def rank(self) -> Rank:
+        """How soon it is this environment's turn."""
+        if self.edited:
+            return Rank.EDITED
+        return Rank.BEGUN if self.memory.reports else Rank.NEW
 
     def saw(self, version: tuple[object, ...], secrets: frozenset[str]) -> None:
         """Take note of the resource as an event shows it, and ask for a pass if it is another version."""
         if self.seen and self.seen != version:
+            self.edited = True
             self.woken.set()
         self.seen, self.secrets = version, secrets
 
@@ -65,7 +76,7 @@ class Environments:
     def __init__(self, reconciler: Reconciler, passes: int, shared: frozenset[str] = frozenset()) -> None:
         """`passes` are made at once at most; `shared` are Secrets that every environment may use."""
         self._reconciler = reconciler
-        self._passes = asyncio.Semaphore(passes)
+        self._turns = Turns(passes)
         self._shared = shared
         self._slots: dict[str, dict[str, Slot]] = {}
         self._rng = random.Random()  # noqa: S311 - jitter
@@ -145,8 +156,8 @@ class Environments:
 
     async def _pass(self, name: str, slot: Slot, work: Callable[[], Awaitable[Next]]) -> Next:
         """Run one pass in its turn. What a pass could not do at all is tried again a little later."""
-        async with slot.lock, self._passes:
-            slot.began, slot.due = time.monotonic(), None
+        async with slot.lock, self._turns.turn(slot.rank):
+            slot.began, slot.due, slot.edited = time.monotonic(), None, False
             before = dict(slot.memory.reports)
             try:
                 with metrics.timed_pass():

@@ -72,6 +72,19 @@ async def test_nobody_can_log_in_as_the_migrator_afterwards(operated: Operated) 
     assert f"user={operated.names.migrator} database={operated.database}" in log, "migrations were run by somebody else"
 
 
+async def test_password_that_a_killed_run_left_expires_and_is_taken_away(operated: Operated) -> None:
+    await operated.migrated()
+    state = "SELECT rolpassword IS NULL, isfinite(rolvaliduntil) FROM pg_authid WHERE rolname = %s"
+    operated.by_hand("ALTER ROLE {migrator} PASSWORD 'p' VALID UNTIL '2100-01-01'")
+    assert (await operated.run()).done == (), "whoever gave it may be about to log in"
+    operated.by_hand("ALTER ROLE {migrator} VALID UNTIL '2000-01-01'")
+    with pytest.raises(psycopg.OperationalError):
+        operated.site.sql("SELECT 1", database=operated.database, user=operated.names.migrator, password="p")
+    (done,) = (await operated.run()).done
+    assert done.routine, "nobody else changed anything"
+    assert operated.site.sql(state, operated.names.migrator) == [(True, False)]
+
+
 async def test_changed_rights_are_put_back(operated: Operated) -> None:
     await operated.migrated()
     operated.as_owner(f'REVOKE INSERT ON patients FROM "{operated.names.app}"')

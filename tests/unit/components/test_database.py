@@ -170,6 +170,10 @@ APP_1 = NAMES.logins[0]
         (with_role(APP_1, powers=frozenset({"SUPERUSER"})), [f'ALTER ROLE "{APP_1}" NOSUPERUSER']),
         (with_role(APP_1, expires=True), [f"ALTER ROLE \"{APP_1}\" VALID UNTIL 'infinity'"]),
         (
+            with_role(NAMES.migrator, expires=True, expired=True),
+            [f"ALTER ROLE \"{NAMES.migrator}\" PASSWORD NULL VALID UNTIL 'infinity'"],
+        ),
+        (
             replace(
                 everything(), memberships=(*everything().memberships, Membership("pg_read_all_data", APP_1, "boss"))
             ),
@@ -190,6 +194,10 @@ APP_1 = NAMES.logins[0]
 )
 def test_a_difference_costs_one_statement(seen: Seen, expected: list[str]) -> None:
     assert sql(env(), seen) == expected
+
+
+def test_password_of_a_migration_that_may_be_under_way_is_left() -> None:
+    assert sql(env(), with_role(NAMES.migrator, expires=True)) == []
 
 
 def test_grants_of_others_are_left_and_named() -> None:

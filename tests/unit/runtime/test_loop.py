@@ -346,3 +346,24 @@ async def test_draining_waits_for_running_passes_but_not_for_ever(environments: 
         go.set()
         await draining
         assert not passes.running
+
+
+async def test_an_edited_environment_is_worked_on_before_those_that_wait_longer(passes: Passes) -> None:
+    environments, slow = Environments(passes, 1), asyncio.Event()  # type: ignore[arg-type]
+
+    async def work() -> Next:
+        await slow.wait()
+        return Next(None)
+
+    environments.slot("dev", "u").saw((1,), frozenset())
+    async with kept(environments):
+        await passes.until(1)
+        passes.work["other"] = work
+        async with kept(environments, "other", "o"), kept(environments, "new", "n"):
+            await passes.until(2)
+            environments.slot("dev", "u").saw((2,), frozenset())
+            while not environments.slot("dev", "u").lock.locked():
+                await asyncio.sleep(0)
+            slow.set()
+            await passes.until(4)
+    assert [name for _, name, _ in passes.begun] == ["dev", "other", "dev", "new"]

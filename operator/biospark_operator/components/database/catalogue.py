@@ -56,13 +56,20 @@ async def server(session: Session) -> SeenServer:
     return SeenServer(row["number"], version, row["read_only"], row["admin"], row["superuser"], row["collation"] or "")
 
 
+async def moment(session: Session, seconds: float) -> str:
+    """Return the time that it is for the server after so many seconds, as it writes it."""
+    (row,) = await session.rows("read the time", "SELECT (now() + make_interval(secs => %s))::text AS moment", seconds)
+    return str(row["moment"])
+
+
 async def roles(session: Session, names: Names) -> dict[str, SeenRole]:
     """Read those of the environment's roles that exist."""
     rows = await session.rows(
         "read roles",
         """SELECT rolname, rolcanlogin, rolinherit, rolconnlimit, rolsuper, rolcreatedb, rolcreaterole, rolreplication,
                   rolbypassrls, shobj_description(oid, 'pg_authid') AS comment,
-                  coalesce(rolvaliduntil < 'infinity', false) AS expires
+                  coalesce(rolvaliduntil < 'infinity', false) AS expires,
+                  coalesce(rolvaliduntil < now(), false) AS expired
              FROM pg_roles WHERE rolname = ANY(%s)""",
         list(names.roles),
     )
@@ -74,6 +81,7 @@ async def roles(session: Session, names: Names) -> dict[str, SeenRole]:
             connection_limit=row["rolconnlimit"],
             powers=frozenset(power for column, power in POWERS.items() if row[column]),
             expires=row["expires"],
+            expired=row["expired"],
             comment=row["comment"],
         )
         for row in rows

@@ -203,10 +203,17 @@ def _doing(action: Action) -> str:
     return action.summary if len(action.summary) <= 120 else f"{action.summary[:119]}…"
 
 
-async def set_password(session: Session, login: Login, before: Sequence[do.Statement] = ()) -> None:
-    """Give a role a password, after other statements in the same transaction; the server gets a verifier of it."""
-    option = sql.SQL("PASSWORD {}").format(sql.Literal(session.verifier(login)))
-    statements = [*await _silence(session), *before, do.alter_role(login.user, [option])]
+async def set_password(
+    session: Session, login: Login, before: Sequence[do.Statement] = (), *, seconds: float | None = None
+) -> None:
+    """Give a role a password, after other statements in the same transaction; the server gets a verifier of it.
+
+    With `seconds` it is good for so long only, by the clock of the server.
+    """
+    options: list[do.Option] = [sql.SQL("PASSWORD {}").format(sql.Literal(session.verifier(login)))]
+    if seconds is not None:
+        options.append(do.expires(await catalogue.moment(session, seconds)))
+    statements = [*await _silence(session), *before, do.alter_role(login.user, options)]
     await session.run(f"set the password of {login.user}", statements)
 
 

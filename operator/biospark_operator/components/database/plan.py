@@ -81,6 +81,9 @@ class _Planner:
         ]
         if statements:
             yield self.run(Verb.UPDATE, self.role_id(role.name), *statements)
+        if role.one_time and found.expired:
+            # Who gave it was killed before it took it away. Nobody knows it, and nobody can log in with it any more.
+            yield self.run(Verb.UPDATE, self.role_id(role.name), do.take_password(role.name), routine=True)
 
     def creation(self, role: wanted.Role) -> list[Statement]:
         """Return what makes a role; the mark comes with it, so there is never one without."""
@@ -285,7 +288,7 @@ def _attributes(role: wanted.Role, found: SeenRole) -> list[do.Option]:
         options.append(do.role_option("INHERIT", on=role.inherit))
     if found.connection_limit != role.connection_limit:
         options.append(do.role_limit(role.connection_limit))
-    if found.expires:
+    if found.expires and not role.one_time:
         options.append(do.NEVER_EXPIRES)
     return options
 

@@ -32,6 +32,7 @@ class SeenRole:
     connection_limit: int
     powers: frozenset[str] = frozenset()
     expires: bool = False
+    expired: bool = False
     comment: str | None = None
 
 

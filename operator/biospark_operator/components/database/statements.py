@@ -49,6 +49,16 @@ HIDDEN_PASSWORD = sql.SQL("PASSWORD '…'")
 NEVER_EXPIRES = sql.SQL("VALID UNTIL 'infinity'")
 
 
+def expires(moment: str) -> Option:
+    """Return the attribute of a role that its password is good until a moment, as the server writes one."""
+    return sql.SQL("VALID UNTIL {}").format(sql.Literal(moment))
+
+
+def take_password(name: str) -> Statement:
+    """Take the password of a role away, and what says when it expires."""
+    return alter_role(name, [sql.SQL("PASSWORD NULL"), NEVER_EXPIRES])
+
+
 def drop_role(name: str) -> Statement:
     """Drop a role that owns nothing."""
     return _join("DROP ROLE {}", name)

@@ -20,12 +20,16 @@ OLDEST = 150000
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role as it shall be. It never has powers over the server."""
+    """A role as it shall be. It never has powers over the server.
+
+    `one_time` says that it gets a password for one login at a time, which expires; else passwords never do.
+    """
 
     name: str
     login: bool
     inherit: bool
     connection_limit: int
+    one_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def roles(names: Names, limit: int | None) -> Mapping[str, Role]:
         Role(names.owner, login=False, inherit=True, connection_limit=-1),
         Role(names.app, login=False, inherit=True, connection_limit=-1),
         # It has the owner's rights only where it asks for them.
-        Role(names.migrator, login=True, inherit=False, connection_limit=share.migrator),
+        Role(names.migrator, login=True, inherit=False, connection_limit=share.migrator, one_time=True),
         Role(names.reader, login=True, inherit=True, connection_limit=share.reader),
         *(Role(login, login=True, inherit=True, connection_limit=share.login) for login in names.logins),
     )

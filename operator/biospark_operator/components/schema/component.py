@@ -1,8 +1,8 @@
 """The schema as a component: what to read, and how migrations are run. Decisions are in `verdict`.
 
 Migrations are run as the migrator, acting as the owner, so that what they make belongs to the owner and its default
-privileges hold. The migrator has a password only while a run lasts: nobody has to keep it, and nobody else can log
-in as it.
+privileges hold. The migrator has a password only while a run lasts, and one that is good for its first seconds: nobody
+has to keep it, and nobody else can log in as it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import set_password
 from biospark_operator.components.database.credentials import new_password
 from biospark_operator.components.database.names import Names
-from biospark_operator.components.database.statements import alter_role
+from biospark_operator.components.database.statements import take_password
 from biospark_operator.components.schema import verdict
 from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.migration import Run, Runs
@@ -60,6 +60,8 @@ logger = logging.getLogger(__name__)
 NAME = "schema"
 #: Seconds that one statement of a migration may take, and that it waits for a lock: all who come after it wait, too.
 STATEMENT, LOCK = 900, 5
+#: Seconds in which the migrator has to have logged in.
+LOGIN = 20
 #: Failures in a row after which a human is called. It is tried on, slowly.
 BUDGET = 5
 _SETTINGS = {"search_path": "public", "statement_timeout": f"{STATEMENT}s", "lock_timeout": f"{LOCK}s"}
@@ -151,15 +153,15 @@ class SchemaComponent:
         login = Login(names.migrator, new_password())
         try:
             async with server.session() as session:
-                await set_password(session, login)
+                await set_password(session, login, seconds=LOGIN)
             try:
                 work = partial(_upgraded, names, last, run, server.may_act)
                 await server.in_thread(login, names.database, work, **_SETTINGS, role=names.owner)
             finally:
-                # Where that fails nobody knows the password.
+                # Where that fails nobody knows the password; it expires, and a later pass takes it away.
                 with contextlib.suppress(OutsideError):
                     async with server.session() as session:
-                        await session.run("take a password away", [alter_role(names.migrator, [_NO_PASSWORD])])
+                        await session.run("take a password away", [take_password(names.migrator)])
         except _FAULTS as error:
             problem = error if isinstance(error, OutsideError) else _problem(error, env, run, str(server.address))
             failures = self.runs.failed(key)
@@ -172,7 +174,6 @@ class SchemaComponent:
 
 #: What a run of migrations may fail with.
 _FAULTS = (OutsideError, DBAPIError, psycopg.Error, DifferentTablesError, TimeoutError, LookupError)
-_NO_PASSWORD = psycopg.sql.SQL("PASSWORD NULL")
 
 
 def _engine(connection: Connection[Any]) -> sqlalchemy.Engine:

@@ -54,9 +54,7 @@ class Slot:
     @property
     def rank(self) -> Rank:
         """How soon it is this environment's turn."""
-        if self.edited:
-            return Rank.EDITED
-        return Rank.BEGUN if self.memory.reports else Rank.NEW
+        return Rank.EDITED if self.edited else Rank.USUAL
 
     def saw(self, version: tuple[object, ...], secrets: frozenset[str]) -> None:
         """Take note of the resource as an event shows it, and ask for a pass if it is another version."""

@@ -1,7 +1,8 @@
 """Says who is next when more environments wait for a pass than are worked on at once. Used by `loop`.
 
-By rank, then first come, first served. Without ranks a hundred new environments would all be begun before the first
-of them is finished, and who edits one would wait behind them for a first word.
+By rank, then first come, first served. Without ranks, who edits an environment would wait behind a hundred new ones
+for a first word. There is no rank for those that were begun: they would be looked at more often before they are ready,
+and all of them would be ready later.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ class Rank(IntEnum):
 
     #: Somebody changed its specification and looks at what becomes of it.
     EDITED = 0
-    #: It was worked on before: what is begun is finished first.
-    BEGUN = 1
-    #: This process has not looked at it yet.
-    NEW = 2
+    #: Time has come, something it owns changed, or it is new.
+    USUAL = 1
 
 
 class Turns:

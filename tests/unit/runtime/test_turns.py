@@ -38,20 +38,20 @@ class Queue:
             await asyncio.sleep(0)
 
 
-async def test_who_edits_comes_first_then_what_is_begun_then_what_is_new() -> None:
+async def test_what_was_edited_comes_first_and_else_who_waits_longest() -> None:
     queue = Queue()
-    await queue.wants("running", Rank.NEW)
-    for name, rank in (("a", Rank.NEW), ("b", Rank.BEGUN), ("c", Rank.EDITED), ("d", Rank.NEW), ("e", Rank.BEGUN)):
+    await queue.wants("running", Rank.USUAL)
+    for name, rank in (("a", Rank.USUAL), ("b", Rank.EDITED), ("c", Rank.USUAL), ("d", Rank.EDITED)):
         await queue.wants(name, rank)
-    for _ in range(6):
+    for _ in range(5):
         await queue.next()
-    assert queue.had == ["running", "c", "b", "e", "a", "d"]
+    assert queue.had == ["running", "b", "d", "a", "c"]
 
 
 async def test_no_more_than_allowed_run_at_once() -> None:
     queue = Queue(at_once=2)
     for name in "abc":
-        await queue.wants(name, Rank.NEW)
+        await queue.wants(name, Rank.USUAL)
     assert queue.had == ["a", "b"]
     await queue.next()
     assert queue.had == ["a", "b", "c"]
@@ -59,9 +59,9 @@ async def test_no_more_than_allowed_run_at_once() -> None:
 
 async def test_turn_of_who_gave_up_waiting_goes_to_the_next() -> None:
     queue = Queue()
-    await queue.wants("running", Rank.NEW)
+    await queue.wants("running", Rank.USUAL)
     gone = await queue.wants("gone", Rank.EDITED)
-    await queue.wants("next", Rank.NEW)
+    await queue.wants("next", Rank.USUAL)
     gone.cancel()
     await queue.next()
     assert queue.had == ["running", "next"]
@@ -69,24 +69,24 @@ async def test_turn_of_who_gave_up_waiting_goes_to_the_next() -> None:
 
 async def test_turn_that_comes_with_the_cancellation_is_passed_on() -> None:
     turns = Turns(1)
-    async with turns.turn(Rank.NEW):
+    async with turns.turn(Rank.USUAL):
         waiting = [asyncio.create_task(_once(turns)) for _ in range(2)]
         await asyncio.sleep(0)
     waiting[0].cancel()  # it has the turn already, and does not know
     await asyncio.wait(waiting)
     assert waiting[0].cancelled()
-    async with asyncio.timeout(1), turns.turn(Rank.NEW):
+    async with asyncio.timeout(1), turns.turn(Rank.USUAL):
         pass
 
 
 async def test_turn_ends_with_the_failure_of_who_had_it() -> None:
     turns = Turns(1)
     with pytest.raises(ZeroDivisionError):
-        async with turns.turn(Rank.NEW):
+        async with turns.turn(Rank.USUAL):
             _ = 1 / 0
     await asyncio.wait_for(_once(turns), 1)
 
 
 async def _once(turns: Turns) -> None:
-    async with turns.turn(Rank.NEW):
+    async with turns.turn(Rank.USUAL):
         pass

@@ -279,7 +279,9 @@ async def test_watches_that_are_cut_again_and_again_do_not_stop_repairs(
             await asyncio.sleep(0.3)
         await back(settled, policy(settled), gone, 35)
     assert cuts > 20, cuts
-    assert busiest(proxy.calls[mark:], 1.0) <= 60
+    # Some 90 are usual: each kind is listed and watched once or twice, and passes ask for what is not known meanwhile.
+    # Without any waiting there are 300.
+    assert busiest(proxy.calls[mark:], 3.0) <= 150
     await calm(proxy, len(proxy.calls))
     assert operator.alive
 

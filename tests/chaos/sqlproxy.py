@@ -3,7 +3,8 @@
 `async with SqlProxy(host, port, ledger) as proxy:` listens on the loopback; give the operator `proxy.port`, without
 TLS. Each statement is a `Call` in the ledger, which may be that of an `ApiProxy`: one list then has all that the
 operator does outside. The path of a call is its text, without what is random in it, and for a COMMIT what it keeps.
-An answer is passed on when it is whole, so that a kill can come before the operator knows it.
+An answer is passed on when it is whole, so that a kill can come before the operator knows it. Of the faults, `Answer`
+is one of HTTP and does nothing here.
 
 Known of the protocol (version 3) is what statements need: messages of a type and a length, queries that are sent as
 text or are prepared, and that the server says when it is ready for the next one.
@@ -16,7 +17,6 @@ import contextlib
 import re
 import struct
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
@@ -68,7 +68,6 @@ class SqlProxy:
         self._ledger = ledger
         self._caller = caller
         self._connections: set[_Connection] = set()
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)

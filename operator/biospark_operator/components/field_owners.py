@@ -56,8 +56,9 @@ def _paths(fields: Mapping[str, Any], live: Any, path: str) -> Iterator[str]:
         if kind == "f":
             here, value = dotted(path, text), live.get(text) if isinstance(live, Mapping) else None
         elif kind in ("k", "v"):
-            index, value = _item(live, item_key(text))
-            here = f"{path}[{item_label(value if value is not None else item_key(text), index)}]"
+            key = item_key(text)
+            index, value = _item(live, key)
+            here = f"{path}[{item_label(value if value is not None else key, index)}]"
         else:
             continue
         if below and set(below) != {"."}:

@@ -75,9 +75,11 @@ async def removed(server: Server, names: Names, owner: Identity) -> tuple[str, s
     if owner.retain and ours:
         await _release_roles(server, ours)
         return "kept", ""
+    async with server.session() as session:
+        await _act_as(session, found, [role.name for role in ours])
     if mark is not None and (waits := await _drop_database(server, found, ours)):
         return "waiting", waits
-    return await _drop_roles(server, found, ours)
+    return await _drop_roles(server, ours)
 
 
 async def _give_back(server: Server, found: Remains, mark: Mark, ours: Sequence[SeenRole]) -> None:
@@ -113,8 +115,7 @@ async def _drop_database(server: Server, found: Remains, ours: Sequence[SeenRole
     """Drop the database with everybody in it; return what stands in the way, if anything."""
     name = found.names.database
     async with server.session() as session:
-        # Who may end sessions is a member of their roles, and who is let in no more does not come back.
-        await _act_as(session, found, [role.name for role in ours])
+        # Who is let in no more does not come back.
         logins = [role.name for role in ours if role.login]
         await session.run(
             f"lock out the logins of {name}",
@@ -138,10 +139,8 @@ async def _drop_database(server: Server, found: Remains, ours: Sequence[SeenRole
     return None
 
 
-async def _drop_roles(server: Server, found: Remains, ours: Sequence[SeenRole]) -> tuple[str, str]:
+async def _drop_roles(server: Server, ours: Sequence[SeenRole]) -> tuple[str, str]:
     """Drop the roles, those with grants in other databases after these grants."""
-    async with server.session() as session:
-        await _act_as(session, found, [role.name for role in ours])
     for role in ours:
         if waits := await _taken_out(server, role.name):
             return "waiting", waits

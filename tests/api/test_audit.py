@@ -1,5 +1,6 @@
 """The audit log: everything is in it, changes with their statement, reads soon after, and nobody's data."""
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.service import PASSWORD, Service
+from tests.api.service import PASSWORD, Load, Service
 from tests.api.test_patients import PATIENTS, ada, created
 
 pytestmark = pytest.mark.integration
@@ -73,6 +74,32 @@ def test_refused_change_leaves_no_success_behind(service: Service, client: httpx
     assert answer.status_code == 409
     assert service.await_audit(request_id=request)["outcome"] == "failure"
     assert len(service.audit(request_id=request)) == 1
+
+
+def test_reads_that_come_during_a_write_wait_for_the_next_batch(start: Callable[..., Service]) -> None:
+    own = start()
+    client = own.as_role("clinician")
+    with own.server.connect(own.database) as admin:
+        # Every write takes long enough for further reads to come.
+        admin.execute(
+            "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END'"
+        )
+        admin.execute("CREATE TRIGGER slowly AFTER INSERT ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION slowly()")
+    begin = time.monotonic()
+    with Load(lambda: client.get(PATIENTS).status_code, threads=4) as load:
+        own.await_true(lambda: time.monotonic() > begin + 2, what="the end of two seconds")
+    own.await_true(lambda: len(own.audit(action="patients.list")) == len(load.results), what="all entries")
+    seconds = time.monotonic() - begin
+    with own.server.connect(own.database) as admin:
+        # A batch is one transaction.
+        counted = admin.execute(
+            "SELECT count(DISTINCT xmin::text) FROM audit_log WHERE action = 'patients.list'"
+        ).fetchone()
+    assert counted
+    # Two a second, one of each 500 entries, and the last.
+    most = 2 * seconds + len(load.results) / 500 + 1
+    assert counted[0] <= most, f"{len(load.results)} entries in {counted[0]} batches within {seconds:.1f} s"
 
 
 def test_logins_are_in_the_log_with_their_user(service: Service) -> None:

@@ -34,6 +34,7 @@ class AuditLog:
         self._pool = pool
         self._capacity = capacity
         self._queue: deque[Entry] = deque()
+        self._being_written = 0
         self._wake = asyncio.Event()
 
     @property
@@ -49,7 +50,7 @@ class AuditLog:
             self.lost += 1  # nothing was given away
             return
         self._queue.append(entry)
-        if len(self._queue) >= _BATCH:
+        if len(self._queue) - self._being_written >= _BATCH:
             self._wake.set()
 
     async def run(self) -> None:
@@ -66,13 +67,22 @@ class AuditLog:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Write all that was collected; what fails stays in the queue. Raises psycopg's errors."""
-        while self._queue:
-            batch = list(itertools.islice(self._queue, _BATCH))
-            await queries.add(self._pool, batch)
-            # Only after the commit: whoever is cancelled before it leaves the entries where they are.
-            for _ in batch:
-                self._queue.popleft()
+        """Write what was collected so far; what fails stays in the queue. Raises psycopg's errors.
+
+        What comes meanwhile is left for the next time: under load something always does, and would make a batch of
+        one entry after the other.
+        """
+        self._being_written = len(self._queue)
+        try:
+            while self._being_written:
+                batch = list(itertools.islice(self._queue, min(_BATCH, self._being_written)))
+                await queries.add(self._pool, batch)
+                # Only after the commit: whoever is cancelled before it leaves the entries where they are.
+                for _ in batch:
+                    self._queue.popleft()
+                self._being_written -= len(batch)
+        finally:
+            self._being_written = 0
 
     async def close(self, seconds: float) -> None:
         """Write the rest within a time limit, or say how much was lost."""

@@ -1,5 +1,6 @@
 """Puts the service together. Called by `main` to serve it and by the tests to talk to it in process."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biospark_api import problems
 from biospark_api.agents.operations import agents
@@ -17,10 +19,11 @@ from biospark_api.calls import Operations
 from biospark_api.contract import REF, SECURITY_SCHEME
 from biospark_api.database.check import SchemaCheck
 from biospark_api.dispatch import Dispatch
-from biospark_api.headers import ProtectiveHeaders, protective_headers
+from biospark_api.edge import Edge
+from biospark_api.headers import protective_headers
 from biospark_api.health import NotReadyProblem, health_router
 from biospark_api.limits import BodyLimit
-from biospark_api.observation import RequestMetrics, RequestObserver, RouteTemplates
+from biospark_api.observation import RequestMetrics, RouteTemplates
 from biospark_api.patients.operations import patients
 from biospark_api.readiness import Phase, Readiness
 from biospark_api.records.operations import records
@@ -28,6 +31,8 @@ from biospark_api.services import running
 from biospark_api.settings import Settings
 from biospark_api.sources import Secrets, secrets_of
 from biospark_api.users.operations import users
+
+log = logging.getLogger(__name__)
 
 TITLE = "BioSpark Health AI API"
 API_VERSION = "1.0.0"
@@ -50,7 +55,35 @@ _PUBLISHED: tuple[type[BaseModel], ...] = (problems.Problem, NotReadyProblem)
 
 
 class Api(FastAPI):
-    """FastAPI whose OpenAPI document also holds what our operations refer to: problems, bodies, the token."""
+    """FastAPI with our layers around it, and a document that also holds what our operations refer to: problems,
+    bodies, the token.
+    """
+
+    entry: ASGIApp
+    """What takes the requests."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection: a request, or the lifespan of the application."""
+        scope["app"] = self
+        if scope["type"] == "http":
+            await self.entry(scope, receive, send)
+        else:
+            await self._live(scope, receive, send)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """FastAPI itself, with its own layers and its router."""
+        await super().__call__(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_reason(message: Message) -> None:
+            # Starlette reports a failed start with the exception's text, which the server would log as it is.
+            await send({"type": message["type"]})
+
+        try:
+            await self.framework(scope, receive, send_without_reason)
+        except Exception:
+            log.exception("The start or the stop of the application failed")
+            raise
 
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
@@ -105,22 +138,15 @@ def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
     app.include_router(health_router(readiness))
     app.include_router(docs_router(TITLE))
     problems.install(app)
-    _add_middleware(app, settings, readiness, metrics)
-    return app
-
-
-def _add_middleware(app: FastAPI, settings: Settings, readiness: Readiness, metrics: RequestMetrics) -> None:
-    # The one that is added last is the outermost.
-    app.add_middleware(Dispatch, domains=DOMAINS)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
-    app.add_middleware(problems.ErrorBoundary)
-    app.add_middleware(ProtectiveHeaders, headers=protective_headers(settings))
-    app.add_middleware(
-        RequestObserver,
+    dispatch = Dispatch(app.framework, domains=DOMAINS)
+    app.entry = Edge(
+        BodyLimit(dispatch, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds),
+        headers=protective_headers(settings),
         templates=RouteTemplates(app),
         metrics=metrics,
         draining=lambda: readiness.phase is Phase.DRAINING,
     )
+    return app
 
 
 @asynccontextmanager
@@ -133,7 +159,7 @@ async def _lifespan(app: FastAPI, settings: Settings, secrets: Secrets) -> Async
             services = await stack.enter_async_context(running(settings, secrets))
             readiness.add("database", SchemaCheck(services.pool))
             app.state.services = services
-            app.state.metrics.observe(services)
+            app.state.metrics.watch(services)
         readiness.serve()
         yield
         readiness.drain()

@@ -24,6 +24,7 @@ from biospark_api.auth.tokens import Principal
 from biospark_api.contract import Contract, described
 from biospark_api.correlation import current_request_id
 from biospark_api.database.errors import problem_of
+from biospark_api.headers import header
 from biospark_api.problems import ProblemError
 from biospark_api.services import Services
 
@@ -64,10 +65,14 @@ class Call:
         permission = self.operation.permission
         if permission is None:
             return
-        header = self.request.headers.get("authorization")
+        header = self.header(b"authorization")
         self._principal = await self.services.tokens.authenticate(header, self.services.pool)
         if permission not in PERMISSIONS[self._principal.role]:
             raise ProblemError(403, f"The role {self._principal.role.value} may not {permission.value}.")
+
+    def header(self, name: bytes) -> str | None:
+        """A header of the request, by its name in lower case."""
+        return header(self.request.scope, name)
 
     def query(self, model: type[_Model]) -> _Model:
         """The query string; raises the framework's validation error."""
@@ -82,7 +87,7 @@ class Call:
 
     async def body(self, model: type[_Model]) -> _Model:
         """The JSON body; raises the framework's validation error, or the 415 problem."""
-        media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = (self.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media_type not in self.operation.contract.media_types:
             expected = " or ".join(self.operation.contract.media_types)
             raise ProblemError(415, f"Send the body as Content-Type: {expected}.")

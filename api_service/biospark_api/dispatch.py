@@ -32,8 +32,8 @@ class Dispatch:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        found = self._find(scope) if scope["type"] == "http" else None
+        """Serve one request."""
+        found = self._find(scope)
         if found is None:
             await self.app(scope, receive, send)
             return

@@ -1,11 +1,11 @@
-"""Response headers that protect data in browsers and caches. Installed by `app`.
+"""Headers: those that protect data in browsers and caches, and a look at one of a request."""
 
-They are defaults: a response that sets one itself, as the documentation page does, keeps its own.
-"""
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 from biospark_api.settings import Settings
+
+RawHeader = tuple[bytes, bytes]
+"""Name in lower case and value, as ASGI has them."""
 
 _ALWAYS = {
     # Answers hold health data: neither a browser nor a proxy may keep them.
@@ -19,27 +19,17 @@ _ALWAYS = {
 _HTTPS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
 
 
-def protective_headers(settings: Settings) -> dict[str, str]:
+def protective_headers(settings: Settings) -> list[RawHeader]:
     """The headers for every response; HSTS only where clients come by https."""
     https = settings.public_url is not None and settings.public_url.scheme == "https"
-    return _ALWAYS | (_HTTPS if https else {})
+    headers = _ALWAYS | (_HTTPS if https else {})
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-class ProtectiveHeaders:
-    """Adds `headers` to each response that does not have them."""
-
-    def __init__(self, app: ASGIApp, *, headers: dict[str, str]) -> None:
-        self.app = app
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-
-        async def protected_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = message["headers"]
-                present = {name for name, _ in own}  # in lower case, as ASGI wants it
-                message["headers"] = [*own, *(header for header in self._headers if header[0] not in present)]
-            await send(message)
-
-        await self.app(scope, receive, protected_send)
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of a request with this name, in lower case; None without one."""
+    for given, value in scope["headers"]:
+        if given == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None

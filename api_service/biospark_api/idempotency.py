@@ -35,7 +35,7 @@ UPDATE idempotency_keys SET status = %s, headers = %s::jsonb, body = %s WHERE us
 
 async def once(call: Call, create: Callable[[Connection], Awaitable[Response]]) -> Response:
     """Do `create`, or answer as it was answered under the same key. `create` must change by this connection only."""
-    key = call.request.headers.get("idempotency-key")
+    key = call.header(b"idempotency-key")
     if key is None:
         async with call.services.pool.connection() as connection:
             return await create(connection)

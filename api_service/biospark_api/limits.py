@@ -7,9 +7,9 @@ not read; this one answers every case as a problem, with the request id and the 
 import asyncio
 
 from fastapi import HTTPException
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from biospark_api.headers import header
 from biospark_api.problems import problem, problem_response
 
 
@@ -25,17 +25,15 @@ class BodyLimit:
         self.detail = f"A request body may have at most {max_bytes} bytes."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-        elif self._announces_too_much(scope):
+        """Serve one request."""
+        if self._announces_too_much(scope):
             await problem_response(problem(413, self.detail))(scope, receive, send)
         else:
             await self.app(scope, self._counting(receive), send)
 
     def _announces_too_much(self, scope: Scope) -> bool:
-        length = Headers(scope=scope).get("content-length", "")
-        return length.isdecimal() and int(length) > self.max_bytes
+        length = header(scope, b"content-length")
+        return length is not None and length.isdecimal() and int(length) > self.max_bytes
 
     def _counting(self, receive: Receive) -> Receive:
         received = 0

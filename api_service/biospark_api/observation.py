@@ -1,22 +1,14 @@
-"""Request ids, the request log and the request metrics, in one pass around each request. Installed by `app`.
-
-Pure ASGI instead of Starlette's `BaseHTTPMiddleware`, which costs a task and 0.2 to 0.4 ms per request. Log
-and metrics name the route's template (`/api/v1/patients/{id}`): paths hold ids and query strings hold names,
-so neither is ever written down.
-"""
+"""What is kept of a request when it is over: a line of the request log, and metrics. Written by `edge`."""
 
 import logging
 import time
-from collections.abc import Callable
 from functools import cached_property
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from prometheus_client import CollectorRegistry, Gauge, Histogram
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from biospark_api.correlation import HEADER, accept_or_create, current_request_id
 from biospark_api.services import Services
 
 log = logging.getLogger("biospark_api.requests")
@@ -24,7 +16,6 @@ log = logging.getLogger("biospark_api.requests")
 UNMATCHED = "unmatched"
 """Route label of requests that fit no route: an attacker's paths must not become time series."""
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz"})
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -34,18 +25,28 @@ class RequestMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.duration = Histogram(
+        self.in_flight = 0
+        self._duration = Histogram(
             "biospark_api_request_duration_seconds",
             "Time from the first byte of a request's head to the last byte of its answer.",
             ("method", "route", "status"),
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.in_flight = Gauge(
+        # Looked up for each request; as many as there are series.
+        self._series: dict[tuple[str, str, int | str], Histogram] = {}
+        Gauge(
             "biospark_api_requests_in_flight", "Requests that are being answered.", registry=self.registry
-        )
+        ).set_function(lambda: self.in_flight)
 
-    def observe(self, services: Services) -> None:
+    def observe(self, method: str, route: str, status: int | str, seconds: float) -> None:
+        """Count a request that is over."""
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self._series[method, route, status] = self._duration.labels(method, route, str(status))
+        series.observe(seconds)
+
+    def watch(self, services: Services) -> None:
         """Also tell what waits inside of the service."""
         for name, text, value in (
             (
@@ -78,68 +79,30 @@ class RouteTemplates:
         return self._by_endpoint.get(scope.get("endpoint"), UNMATCHED)
 
 
-class RequestObserver:
-    """The outermost layer of the application: what it sees is what the client gets."""
+_USUAL = vars(log.makeRecord(log.name, logging.INFO, __file__, 0, "request", (), None))
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        templates: RouteTemplates,
-        metrics: RequestMetrics,
-        draining: Callable[[], bool],
-    ) -> None:
-        self.app = app
-        self.templates = templates
-        self.metrics = metrics
-        self.draining = draining
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        offered = Headers(scope=scope).get(HEADER)
-        token = current_request_id.set(accept_or_create(offered))
-        try:
-            await self._observe(scope, receive, send)
-        finally:
-            current_request_id.reset(token)
+class RequestRecord(logging.LogRecord):
+    """A record of the request log.
 
-    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status = "aborted"  # stays so when the request is cancelled before an answer
+    What the library finds out anew for each record, process, thread and the line that logged, is the same for all of
+    these, and takes longer than everything else that is done about a request when it is over.
+    """
 
-        async def observed_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = str(message["status"])
-                self._mark(MutableHeaders(scope=message))
-            await send(message)
+    def __init__(self, level: int, method: str, route: str, status: int | str, seconds: float) -> None:
+        self.__dict__.update(_USUAL)
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.created = time.time()
+        self.msecs = self.created % 1 * 1000
+        self.method = method
+        self.route = route
+        self.status = status
+        self.duration_ms = round(seconds * 1000, 3)
 
-        start = time.perf_counter()
-        with self.metrics.in_flight.track_inprogress():
-            try:
-                await self.app(scope, receive, observed_send)
-            finally:
-                self._record(scope, status, time.perf_counter() - start)
 
-    def _mark(self, headers: MutableHeaders) -> None:
-        headers[HEADER] = current_request_id.get() or ""
-        if self.draining():
-            # A gateway keeps connections open; told so, it opens the next one to a pod that stays.
-            headers["Connection"] = "close"
-
-    def _record(self, scope: Scope, status: str, seconds: float) -> None:
-        route = self.templates.of(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self.metrics.duration.labels(method, route, status).observe(seconds)
-        level = logging.DEBUG if route in _PROBES else logging.INFO
-        if log.isEnabledFor(level):
-            extra = {
-                "method": method,
-                "route": route,
-                "status": int(status) if status.isdecimal() else status,
-                "duration_ms": round(seconds * 1000, 3),
-            }
-            # As `log.log` does it, but for the search of the stack for this line, which nobody wants to know.
-            log.handle(log.makeRecord(log.name, level, __file__, 0, "request", (), None, extra=extra))
+def log_request(method: str, route: str, status: int | str, seconds: float) -> None:
+    """Write a line of the request log; probes only at the level of debugging."""
+    level = logging.DEBUG if route in _PROBES else logging.INFO
+    if log.isEnabledFor(level):
+        log.handle(RequestRecord(level, method, route, status, seconds))

@@ -7,9 +7,9 @@ clients who read the same version cannot both write.
 import re
 from collections.abc import Mapping
 
-from starlette.requests import Request
 from starlette.responses import Response
 
+from biospark_api.calls import Call
 from biospark_api.problems import ProblemError
 
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<value>[^"]*)"')
@@ -20,18 +20,18 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def expected_versions(request: Request) -> list[int] | None:
+def expected_versions(call: Call) -> list[int] | None:
     """The versions that If-Match allows to be changed; None for any. Weak tags never match, as the RFC wants."""
-    header = request.headers.get("if-match")
+    header = call.header(b"if-match")
     if header is None or header.strip() == "*":
         return None
     values = [tag["value"] for tag in _TAG.finditer(header) if not tag["weak"]]
     return [int(value) for value in values if re.fullmatch(r"[0-9]{1,9}", value)]
 
 
-def unchanged(request: Request, version: int) -> bool:
+def unchanged(call: Call, version: int) -> bool:
     """Whether If-None-Match says that the client has this version."""
-    header = request.headers.get("if-none-match")
+    header = call.header(b"if-none-match")
     if header is None:
         return False
     return header.strip() == "*" or str(version) in {tag["value"] for tag in _TAG.finditer(header)}

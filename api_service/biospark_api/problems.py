@@ -15,10 +15,8 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.routing import compile_path
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from biospark_api.correlation import current_request_id
 from biospark_api.faults import Fault, describe_faults
@@ -125,55 +123,13 @@ async def _on_exception(request: Request, error: Exception) -> Response:
     return response_to(request, error)
 
 
-class ErrorBoundary:
-    """Answers what nothing else handled with a 500 problem, and logs it without the exception's text.
-
-    Starlette's own handler for this is the outermost layer: its response would bypass the request id, the
-    security headers and the request log, so faults are stopped inside those.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-        else:
-            await self._answer(scope, receive, send)
-
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_without_reason(message: Message) -> None:
-            # Starlette reports a failed start with the exception's text, which the server would log as it is.
-            await send({"type": message["type"]})
-
-        try:
-            await self.app(scope, receive, send_without_reason)
-        except Exception:
-            log.exception("The start or the stop of the application failed")
-            raise
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watched_send(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watched_send)
-        except ClientDisconnect:
-            # Nobody is there to be answered, and nothing here is at fault.
-            log.debug("The client was gone before its request had arrived")
-        except Exception:
-            log.exception("A request failed")
-            if started or scope["type"] != "http":
-                raise  # too late for a status: the server breaks the connection off, which the client notices
-            await problem_response(problem(500))(scope, receive, send)
+async def _on_fault(_request: Request, _error: Exception) -> Response:
+    # The framework raises the exception again, and `edge` logs it.
+    return problem_response(problem(500))
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the framework a problem; `ErrorBoundary` is added with the other middleware."""
+    """Make every error of the framework a problem; `edge` does so with what is left."""
     app.add_exception_handler(HTTPException, _on_exception)
     app.add_exception_handler(RequestValidationError, _on_exception)
+    app.add_exception_handler(Exception, _on_fault)

@@ -41,7 +41,7 @@ async def get_agent(call: Call) -> Response:
         row = await queries.get(connection, call.target)
     if row is None:
         raise refuse_change(None)
-    if unchanged(call.request, row["version"]):
+    if unchanged(call, row["version"]):
         return not_modified(row["version"])
     return answer(row, headers={"ETag": etag(row.pop("version"))})
 
@@ -51,7 +51,7 @@ async def change_agent(call: Call) -> Response:
     """Status and configuration. What the body leaves out stays."""
     change = await call.body(AgentChange)
     call.target = call.id("agent_id")
-    values, versions = change.model_dump(exclude_unset=True), expected_versions(call.request)
+    values, versions = change.model_dump(exclude_unset=True), expected_versions(call)
     async with call.services.pool.connection() as connection:
         row = await queries.change(connection, call.target, values, versions, call.entry())
         if row is None:

@@ -97,7 +97,7 @@ async def get_patient(call: Call) -> Response:
         row = await queries.get(connection, call.target)
     if row is None or row.pop("deleted"):
         raise refuse_change(row and {"deleted": True})
-    if unchanged(call.request, row["version"]):
+    if unchanged(call, row["version"]):
         return not_modified(row["version"])
     return _shown(row)
 
@@ -118,7 +118,7 @@ async def change_patient(call: Call) -> Response:
 async def delete_patient(call: Call) -> Response:
     """The patient is kept for the record, is found no more, and gives its e-mail address free."""
     call.target = call.id("patient_id")
-    versions = expected_versions(call.request)
+    versions = expected_versions(call)
     async with call.services.pool.connection() as connection:
         if not await queries.delete(connection, call.target, versions, call.entry(204)):
             raise refuse_change(await queries.get(connection, call.target))
@@ -128,7 +128,7 @@ async def delete_patient(call: Call) -> Response:
 async def _changed(call: Call, change: NewPatient | PatientChange, *, whole: bool) -> Response:
     call.target = call.id("patient_id")
     values = change.model_dump(exclude_unset=not whole)
-    versions = expected_versions(call.request)
+    versions = expected_versions(call)
     async with call.services.pool.connection() as connection:
         row = await queries.change(connection, call.target, values, versions, call.entry())
         if row is None:

@@ -75,7 +75,7 @@ async def get_record(call: Call) -> Response:
         row = await queries.get(connection, patient, call.target)
     if row is None:
         raise refuse_change(None)
-    if unchanged(call.request, row["version"]):
+    if unchanged(call, row["version"]):
         return not_modified(row["version"])
     return _shown(row)
 

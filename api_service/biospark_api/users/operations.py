@@ -71,7 +71,7 @@ async def get_user(call: Call) -> Response:
         row = await queries.get(connection, call.target)
     if row is None:
         raise refuse_change(None)
-    if unchanged(call.request, row["version"]):
+    if unchanged(call, row["version"]):
         return not_modified(row["version"])
     return _shown(row)
 
@@ -86,7 +86,7 @@ async def change_user(call: Call) -> Response:
     async with transaction(call.services.pool) as connection:
         if not keeps and await queries.lock_administrators(connection) == {call.target}:
             raise ProblemError(409, "This is the last active administrator; make another one first.")
-        versions = expected_versions(call.request)
+        versions = expected_versions(call)
         row = await queries.change(connection, call.target, values, versions, call.entry())
         if row is None:
             raise refuse_change(await queries.get(connection, call.target))

@@ -8,6 +8,7 @@ reads query string and body into the same pydantic models by itself. `dispatch` 
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ import psycopg
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -76,14 +78,8 @@ class Call:
 
     def query(self, model: type[_Model]) -> _Model:
         """The query string; raises the framework's validation error."""
-        pairs = self.request.query_params.multi_items()
-        values = dict(pairs)
-        if len(values) != len(pairs):
-            raise ProblemError(422, "A query parameter is given twice.")
-        try:
-            return model.model_validate_strings(values)
-        except ValidationError as error:
-            raise _invalid(error, "query", model) from None
+        parsed: _Model = _parsed(model, self.request.scope["query_string"])
+        return parsed
 
     async def body(self, model: type[_Model]) -> _Model:
         """The JSON body; raises the framework's validation error, or the 415 problem."""
@@ -203,6 +199,18 @@ def _endpoint(operation: Operation, handler: Handler) -> Endpoint:
         return response
 
     return endpoint
+
+
+@lru_cache(maxsize=512)  # clients ask for the same pages again and again
+def _parsed(model: type[BaseModel], query: bytes) -> Any:
+    pairs = QueryParams(query).multi_items()
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ProblemError(422, "A query parameter is given twice.")
+    try:
+        return model.model_validate_strings(values)
+    except ValidationError as error:
+        raise _invalid(error, "query", model) from None
 
 
 def _invalid(error: ValidationError, where: str, model: type[BaseModel]) -> RequestValidationError:

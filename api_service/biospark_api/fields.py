@@ -36,9 +36,9 @@ class Input(BaseModel):
 
 
 class Filter(BaseModel):
-    """The query string of an operation."""
+    """The query string of an operation. Those of several requests may be one object."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 def absent(description: str | None = None) -> Any:

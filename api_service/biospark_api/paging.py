@@ -9,9 +9,11 @@ import binascii
 import json
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
+import msgspec
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -26,7 +28,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def encode_cursor(*position: str) -> str:
     """An opaque text for the position after a row."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> tuple[str, str]:
@@ -62,6 +64,12 @@ class Page(Filter):
         default=None, description="Go on after the page whose `Link` header, `rel=next`, had this cursor."
     )
 
+    @cached_property
+    def given(self) -> str:
+        """The query string of the same page without where it begins."""
+        begin = {"offset", "count", "cursor"}
+        return urlencode(self.model_dump(mode="json", exclude_none=True, exclude=begin, by_alias=True))
+
     def after(self) -> dict[str, str | None]:
         """The position to go on after, as parameters of a query."""
         moment, row = decode_cursor(self.cursor) if self.cursor else (None, None)
@@ -86,6 +94,4 @@ def next_link(page: Page, rows: Sequence[dict[str, Any]], moment: str) -> dict[s
     if len(rows) <= page.limit:
         return {}
     last = rows[page.limit - 1]
-    given = page.model_dump(mode="json", exclude_none=True, exclude={"offset", "count", "cursor"}, by_alias=True)
-    query = urlencode({**given, "cursor": encode_cursor(last[moment], last["id"])})
-    return {"Link": f'<?{query}>; rel="next"'}
+    return {"Link": f'<?{page.given}&cursor={encode_cursor(last[moment], last["id"])}>; rel="next"'}

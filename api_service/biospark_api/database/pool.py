@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import Params
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -18,8 +19,44 @@ from biospark_api.database import types
 from biospark_api.settings import Settings
 from biospark_api.sources import Secrets
 
-Connection = AsyncConnection[DictRow]
-Pool = AsyncConnectionPool[Connection]
+
+class Connection(AsyncConnection[DictRow]):
+    """A connection in autocommit. One cursor executes all its statements, with what it has learned about types: fetch
+    the rows of a statement before you execute the next.
+    """
+
+    _cursor: AsyncCursor[DictRow] | None = None
+
+    async def execute(self, query: Any, params: Params | None = None, **options: Any) -> AsyncCursor[DictRow]:
+        """The cursor, after a statement."""
+        self._cursor = self._cursor or self.cursor()
+        return await self._cursor.execute(query, params, **options)
+
+
+class _Lease:
+    """A connection of the pool, for a while."""
+
+    def __init__(self, pool: "Pool", timeout: float | None) -> None:
+        self._pool = pool
+        self._timeout = timeout
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool.getconn(self._timeout)
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.putconn(self._connection)
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections in autocommit, which have nothing to commit or roll back when they are returned: to ask costs as
+    much as the rest of the exchange.
+    """
+
+    def connection(self, timeout: float | None = None) -> _Lease:  # type: ignore[override]  # is a context, too
+        """A connection as a context; raises PoolTimeout when none becomes free in time."""
+        return _Lease(self, timeout)
+
 
 # Give up soon: a later request begins anew at once, while an attempt that goes on waits longer and longer.
 _RECONNECT_SECONDS = 3.0
@@ -37,9 +74,9 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         credentials = await secrets.database.read()
         return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
 
-    return AsyncConnectionPool(
+    return Pool(
         kwargs=arguments,
-        connection_class=AsyncConnection[DictRow],
+        connection_class=Connection,
         configure=_configure,
         min_size=min(2, settings.database_pool_size),
         max_size=settings.database_pool_size,

@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import msgspec
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from biospark_api.database.pool import Row
 from biospark_api.fields import Filter
 
 MAX_LIMIT = 200
@@ -89,9 +90,9 @@ class OffsetPage(Page):
     )
 
 
-def next_link(page: Page, rows: Sequence[dict[str, Any]], moment: str) -> dict[str, str]:
+def next_link(page: Page, rows: Sequence[Row], moment: str) -> dict[str, str]:
     """The Link header of a page; `rows` holds one row more than the page if there is a next one."""
     if len(rows) <= page.limit:
         return {}
     last = rows[page.limit - 1]
-    return {"Link": f'<?{page.given}&cursor={encode_cursor(last[moment], last["id"])}>; rel="next"'}
+    return {"Link": f'<?{page.given}&cursor={encode_cursor(getattr(last, moment), last.id)}>; rel="next"'}

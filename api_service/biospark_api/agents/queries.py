@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection, Pool
+from biospark_api.database.pool import Connection, Pool, Row
 
 _SHOWN = "id, name, type, config, status, created_at, updated_at"
 
@@ -29,14 +29,14 @@ def _change(columns: tuple[str, ...]) -> str:
     """)
 
 
-async def page(pool: Pool, filters: dict[str, Any]) -> list[DictRow]:
+async def page(pool: Pool, filters: dict[str, Any]) -> list[Row]:
     """Agents that match all filters, the newest first."""
     query = f"""
     SELECT {_SHOWN} FROM agents WHERE {matching(_CONDITIONS, filters)}
     ORDER BY created_at DESC, id DESC LIMIT %(limit)s
     """
     async with pool.connection() as connection:
-        return await (await connection.execute(query, filters)).fetchall()
+        return await connection.rows(query, filters)
 
 
 async def get(connection: Connection, agent: str) -> DictRow | None:

@@ -77,5 +77,5 @@ async def list_audit(call: Call) -> Response:
     headers = {}
     if len(rows) > page.limit:
         given = page.model_dump(mode="json", exclude_none=True, exclude={"before"})
-        headers["Link"] = f'<?{urlencode({**given, "before": rows[page.limit - 1]["id"]})}>; rel="next"'
+        headers["Link"] = f'<?{urlencode({**given, "before": rows[page.limit - 1].id})}>; rel="next"'
     return answer(rows[: page.limit], headers=headers)

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from psycopg.rows import DictRow
 
 from biospark_api.audit.entries import Entry
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Pool
+from biospark_api.database.pool import Pool, Row
 
 # As one document: parameters of hundreds of entries take longer to make than to insert.
 _ADD = """
@@ -37,8 +36,8 @@ async def add(pool: Pool, entries: Sequence[Entry]) -> None:
         await connection.execute(_ADD, (document,))
 
 
-async def entries(pool: Pool, filters: dict[str, Any], limit: int) -> list[DictRow]:
+async def entries(pool: Pool, filters: dict[str, Any], limit: int) -> list[Row]:
     """The newest entries that match."""
     query = f"SELECT {_COLUMNS} FROM audit_log WHERE {matching(_CONDITIONS, filters)} ORDER BY id DESC LIMIT %(limit)s"
     async with pool.connection() as connection:
-        return await (await connection.execute(query, {**filters, "limit": limit})).fetchall()
+        return await connection.rows(query, {**filters, "limit": limit})

@@ -7,30 +7,50 @@ statement opens a transaction itself.
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import starmap
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.abc import Params
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from biospark_api.database import types
 from biospark_api.settings import Settings
 from biospark_api.sources import Secrets
 
+Row = Any
+"""A row of a list: an object with the columns as attributes, which msgspec writes as JSON."""
+
 
 class Connection(AsyncConnection[DictRow]):
-    """A connection in autocommit. One cursor executes all its statements, with what it has learned about types: fetch
-    the rows of a statement before you execute the next.
+    """A connection in autocommit. A cursor is kept, with what it has learned about types: fetch the rows of a statement
+    before you execute the next.
     """
 
     _cursor: AsyncCursor[DictRow] | None = None
+    _list_cursor: AsyncCursor[TupleRow] | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._row_classes: dict[str, type] = {}
 
     async def execute(self, query: Any, params: Params | None = None, **options: Any) -> AsyncCursor[DictRow]:
         """The cursor, after a statement."""
         self._cursor = self._cursor or self.cursor()
         return await self._cursor.execute(query, params, **options)
+
+    async def rows(self, query: str, params: Params) -> list[Row]:
+        """All rows of a list. Dictionaries would take seven times as long to make."""
+        self._list_cursor = self._list_cursor or self.cursor(row_factory=tuple_row)
+        await self._list_cursor.execute(query, params)
+        made = self._row_classes.get(query)
+        if made is None:
+            columns = self._list_cursor.description or []
+            made = self._row_classes[query] = msgspec.defstruct("Row", [column.name for column in columns])
+        return list(starmap(made, await self._list_cursor.fetchall()))
 
 
 class _Lease:

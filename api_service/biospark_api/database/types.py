@@ -19,8 +19,7 @@ class _MomentLoader(Loader):
 
     def load(self, data: Buffer) -> str:
         """The text with T and Z."""
-        text = str(data, "ascii")
-        return f"{text[:10]}T{text[11:]}Z"
+        return (bytes(data).replace(b" ", b"T") + b"Z").decode("ascii")
 
 
 class _ZonedMomentLoader(Loader):

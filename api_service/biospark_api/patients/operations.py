@@ -85,7 +85,7 @@ async def search_patients(call: Call) -> Response:
     after = OffsetPage(cursor=wanted.cursor).after()
     rows = await queries.search(call.services.pool, {**filters, **after, "limit": wanted.limit + 1})
     found = rows[: wanted.limit]
-    more = encode_cursor(found[-1]["created_at"], found[-1]["id"]) if len(rows) > wanted.limit else None
+    more = encode_cursor(found[-1].created_at, found[-1].id) if len(rows) > wanted.limit else None
     return answer({"items": found, "next_cursor": more})
 
 

@@ -6,7 +6,7 @@ from psycopg.rows import DictRow
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection, Pool
+from biospark_api.database.pool import Connection, Pool, Row
 
 COLUMNS = ("first_name", "last_name", "date_of_birth", "email", "phone")
 _SHOWN = f"id, {', '.join(COLUMNS)}, created_at, updated_at"
@@ -59,11 +59,11 @@ def _change(columns: tuple[str, ...]) -> str:
     """)
 
 
-async def page(pool: Pool, parameters: dict[str, Any]) -> list[DictRow]:
+async def page(pool: Pool, parameters: dict[str, Any]) -> list[Row]:
     """Patients, the newest first, after an offset or a cursor."""
     query = _BY_CURSOR if parameters["after_id"] else _BY_OFFSET
     async with pool.connection() as connection:
-        return await (await connection.execute(query, parameters)).fetchall()
+        return await connection.rows(query, parameters)
 
 
 async def count(pool: Pool, *, exact: bool) -> int:
@@ -75,14 +75,14 @@ async def count(pool: Pool, *, exact: bool) -> int:
     return int(row["n"]) if row else 0
 
 
-async def search(pool: Pool, filters: dict[str, Any]) -> list[DictRow]:
+async def search(pool: Pool, filters: dict[str, Any]) -> list[Row]:
     """Patients that match all filters, the newest first."""
     query = f"""
     SELECT {_SHOWN} FROM patients WHERE deleted_at IS NULL AND {matching(_CONDITIONS, filters)}
     ORDER BY created_at DESC, id DESC LIMIT %(limit)s
     """
     async with pool.connection() as connection:
-        return await (await connection.execute(query, filters)).fetchall()
+        return await connection.rows(query, filters)
 
 
 async def get(connection: Connection, patient: str) -> DictRow | None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
-from biospark_api.database.pool import Connection
+from biospark_api.database.pool import Connection, Row
 from biospark_api.idempotency import once
 from biospark_api.paging import Page, encode_cursor, next_link
 from biospark_api.preconditions import etag, not_modified, refuse_change, unchanged
@@ -48,7 +48,7 @@ async def search_records(call: Call) -> Response:
     filters = wanted.model_dump(exclude={"cursor", "limit"}) | Page(cursor=wanted.cursor).after()
     rows = await _page(call, filters, wanted.limit)
     found = rows[: wanted.limit]
-    more = encode_cursor(found[-1]["recorded_at"], found[-1]["id"]) if len(rows) > wanted.limit else None
+    more = encode_cursor(found[-1].recorded_at, found[-1].id) if len(rows) > wanted.limit else None
     return answer({"items": found, "next_cursor": more})
 
 
@@ -80,7 +80,7 @@ async def get_record(call: Call) -> Response:
     return _shown(row)
 
 
-async def _page(call: Call, filters: Mapping[str, object], limit: int) -> list[DictRow]:
+async def _page(call: Call, filters: Mapping[str, object], limit: int) -> list[Row]:
     call.target = patient = call.id("patient_id")
     async with call.services.pool.connection() as connection:
         await _require_patient(connection, patient)

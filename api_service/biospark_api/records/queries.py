@@ -7,7 +7,7 @@ from psycopg.types.json import Jsonb
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection
+from biospark_api.database.pool import Connection, Row
 
 _SHOWN = "id, patient_id, record_type, data, recorded_at, created_at"
 
@@ -36,7 +36,7 @@ async def patient(connection: Connection, patient: str) -> DictRow | None:
     return await (await connection.execute(_PATIENT, (patient,))).fetchone()
 
 
-async def page(connection: Connection, patient: str, filters: dict[str, Any]) -> list[DictRow]:
+async def page(connection: Connection, patient: str, filters: dict[str, Any]) -> list[Row]:
     """Records of a patient that match all filters, the newest first."""
     if filters.get("data") is not None:
         filters = {**filters, "data": Jsonb(filters["data"])}
@@ -44,7 +44,7 @@ async def page(connection: Connection, patient: str, filters: dict[str, Any]) ->
     SELECT {_SHOWN} FROM health_records WHERE patient_id = %(patient)s AND {matching(_CONDITIONS, filters)}
     ORDER BY recorded_at DESC, id DESC LIMIT %(limit)s
     """
-    return await (await connection.execute(query, {**filters, "patient": patient})).fetchall()
+    return await connection.rows(query, {**filters, "patient": patient})
 
 
 async def get(connection: Connection, patient: str, record: str) -> DictRow | None:

@@ -6,7 +6,7 @@ from psycopg.rows import DictRow
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection, Pool
+from biospark_api.database.pool import Connection, Pool, Row
 
 _SHOWN = "id, email, role, active, created_at, updated_at"
 
@@ -31,14 +31,14 @@ RETURNING {_SHOWN}, version
 _ADMINISTRATORS = "SELECT id FROM users WHERE role = 'admin' AND active ORDER BY id FOR UPDATE"
 
 
-async def page(pool: Pool, filters: dict[str, Any]) -> list[DictRow]:
+async def page(pool: Pool, filters: dict[str, Any]) -> list[Row]:
     """Users, the newest first."""
     query = f"""
     SELECT {_SHOWN} FROM users WHERE {matching(_CONDITIONS, filters)}
     ORDER BY created_at DESC, id DESC LIMIT %(limit)s
     """
     async with pool.connection() as connection:
-        return await (await connection.execute(query, filters)).fetchall()
+        return await connection.rows(query, filters)
 
 
 async def get(connection: Connection, user: str) -> DictRow | None:

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from starlette.responses import Response
 
 from biospark_api.calls import Call
-from biospark_api.database.pool import Connection, transaction
+from biospark_api.database.connection import Connection
+from biospark_api.database.pool import transaction
 from biospark_api.problems import ProblemError
 
 LIFETIME_HOURS = 24

@@ -17,7 +17,7 @@ import msgspec
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from biospark_api.database.pool import Row
+from biospark_api.database.connection import Row
 from biospark_api.fields import Filter
 
 MAX_LIMIT = 200

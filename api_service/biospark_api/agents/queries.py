@@ -7,7 +7,8 @@ from psycopg.types.json import Jsonb
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection, Pool, Row
+from biospark_api.database.connection import Connection, Row
+from biospark_api.database.pool import Pool
 
 _SHOWN = "id, name, type, config, status, created_at, updated_at"
 

@@ -7,7 +7,8 @@ import msgspec
 
 from biospark_api.audit.entries import Entry
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Pool, Row
+from biospark_api.database.connection import Row
+from biospark_api.database.pool import Pool
 
 # As one document: parameters of hundreds of entries take longer to make than to insert.
 _ADD = """

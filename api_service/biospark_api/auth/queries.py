@@ -5,7 +5,8 @@ from typing import Any
 from psycopg.rows import DictRow
 
 from biospark_api.audit.entries import audited
-from biospark_api.database.pool import Connection, Pool
+from biospark_api.database.connection import Connection
+from biospark_api.database.pool import Pool
 
 _STATE = """
 SELECT users.role, users.email, users.token_generation,

@@ -7,50 +7,17 @@ statement opens a transaction itself.
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import starmap
 from typing import Any
 
-import msgspec
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.abc import Params
-from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from biospark_api.database import types
+from biospark_api.database.connection import Connection
+from biospark_api.database.sockets import Sockets
 from biospark_api.settings import Settings
 from biospark_api.sources import Secrets
-
-Row = Any
-"""A row of a list: an object with the columns as attributes, which msgspec writes as JSON."""
-
-
-class Connection(AsyncConnection[DictRow]):
-    """A connection in autocommit. A cursor is kept, with what it has learned about types: fetch the rows of a statement
-    before you execute the next.
-    """
-
-    _cursor: AsyncCursor[DictRow] | None = None
-    _list_cursor: AsyncCursor[TupleRow] | None = None
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._row_classes: dict[str, type] = {}
-
-    async def execute(self, query: Any, params: Params | None = None, **options: Any) -> AsyncCursor[DictRow]:
-        """The cursor, after a statement."""
-        self._cursor = self._cursor or self.cursor()
-        return await self._cursor.execute(query, params, **options)
-
-    async def rows(self, query: str, params: Params) -> list[Row]:
-        """All rows of a list. Dictionaries would take seven times as long to make."""
-        self._list_cursor = self._list_cursor or self.cursor(row_factory=tuple_row)
-        await self._list_cursor.execute(query, params)
-        made = self._row_classes.get(query)
-        if made is None:
-            columns = self._list_cursor.description or []
-            made = self._row_classes[query] = msgspec.defstruct("Row", [column.name for column in columns])
-        return list(starmap(made, await self._list_cursor.fetchall()))
 
 
 class _Lease:
@@ -73,6 +40,20 @@ class Pool(AsyncConnectionPool[Connection]):
     much as the rest of the exchange.
     """
 
+    sockets: Sockets | None = None
+    """What its connections wait with, while it is open."""
+
+    async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - psycopg's signature
+        """Begin to connect."""
+        self.sockets = Sockets()
+        await super().open(wait, timeout)
+
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg's signature
+        """Close all connections; statements that are under way fail."""
+        await super().close(timeout)
+        if self.sockets is not None:
+            self.sockets.close()
+
     def connection(self, timeout: float | None = None) -> _Lease:  # type: ignore[override]  # is a context, too
         """A connection as a context; raises PoolTimeout when none becomes free in time."""
         return _Lease(self, timeout)
@@ -94,10 +75,14 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         credentials = await secrets.database.read()
         return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
 
-    return Pool(
+    async def configure(connection: Connection) -> None:
+        types.register(connection)
+        connection.sockets = pool.sockets
+
+    pool = Pool(
         kwargs=arguments,
         connection_class=Connection,
-        configure=_configure,
+        configure=configure,
         min_size=min(2, settings.database_pool_size),
         max_size=settings.database_pool_size,
         open=False,
@@ -107,6 +92,7 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         reconnect_timeout=_RECONNECT_SECONDS,
         name="api",
     )
+    return pool
 
 
 def _fixed_arguments(settings: Settings) -> dict[str, Any]:
@@ -134,10 +120,6 @@ def _fixed_arguments(settings: Settings) -> dict[str, Any]:
         "row_factory": dict_row,
         "prepare_threshold": 1 if settings.database_prepared_statements else None,
     }
-
-
-async def _configure(connection: Connection) -> None:
-    types.register(connection)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
-from biospark_api.database.pool import Connection
+from biospark_api.database.connection import Connection
 from biospark_api.idempotency import once
 from biospark_api.paging import OffsetPage, encode_cursor, next_link
 from biospark_api.patients import queries

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
-from biospark_api.database.pool import Connection, Row
+from biospark_api.database.connection import Connection, Row
 from biospark_api.idempotency import once
 from biospark_api.paging import Page, encode_cursor, next_link
 from biospark_api.preconditions import etag, not_modified, refuse_change, unchanged

@@ -7,7 +7,8 @@ from biospark_api.auth import queries as auth_queries
 from biospark_api.auth.permissions import Permission, Role
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
-from biospark_api.database.pool import Connection, transaction
+from biospark_api.database.connection import Connection
+from biospark_api.database.pool import transaction
 from biospark_api.idempotency import once
 from biospark_api.paging import Page, next_link
 from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged

@@ -6,7 +6,8 @@ from psycopg.rows import DictRow
 
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
-from biospark_api.database.pool import Connection, Pool, Row
+from biospark_api.database.connection import Connection, Row
+from biospark_api.database.pool import Pool
 
 _SHOWN = "id, email, role, active, created_at, updated_at"
 

@@ -44,7 +44,7 @@ bench-databases: tools ## Measure N databases, 100 by default, on one PostgreSQL
 	@$(PY) -m tests.scale.databases --databases $(or $(N),100)
 .PHONY: bench-api
 bench-api: tools ## Measure the API service beside a reference in Node, on one PostgreSQL (ROUNDS=5)
-	@$(PY) -m tests.scale.api_benchmark --rounds $(or $(ROUNDS),5)
+	@$(PY) -m tests.scale.api_benchmark --rounds $(or $(ROUNDS),5) $(if $(PYTHON),--python $(PYTHON)) $(if $(NODE),--node $(NODE))
 
 .PHONY: lint types
 lint: tools ## Check style, formatting, layers and the chart

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.api.postgres import API_PASSWORD, Server
 
+_SOURCE = Path(__file__).parents[2] / "api_service"
 PASSWORD = "seven-Blue-lanterns"
 STORED = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1).hash(PASSWORD)
 ROLES = ("admin", "clinician", "agent", "auditor")
@@ -45,7 +46,9 @@ KEY = new_key()
 class Service:
     """A running process. Its log is kept; what it printed is in `output`."""
 
-    def __init__(self, server: Server, database: str, home: Path, **settings: object) -> None:
+    def __init__(
+        self, server: Server, database: str, home: Path, *, python: str = sys.executable, **settings: object
+    ) -> None:
         self.server = server
         self.database = database
         self.home = home
@@ -54,26 +57,31 @@ class Service:
         for name, value in {"user": "api", "password": API_PASSWORD, "key": private_pem(KEY)}.items():
             if not (home / name).exists():
                 (home / name).write_text(value)
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("BIOSPARK_")} | {
-            f"BIOSPARK_{name.upper()}": str(value)
-            for name, value in {
-                "environment": "test",
-                "port": 0,
-                "metrics_port": 0,
-                "drain_seconds": 0,
-                "database_host": "127.0.0.1",
-                "database_port": server.port,
-                "database_name": database,
-                "database_ssl_mode": "disable",
-                "database_user_file": home / "user",
-                "database_password_file": home / "password",
-                "token_key_file": home / "key",
-                **settings,
-            }.items()
-            if value is not None
-        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("BIOSPARK_")}
+        self.environ = (
+            inherited
+            | {"PYTHONPATH": str(_SOURCE)}
+            | {
+                f"BIOSPARK_{name.upper()}": str(value)
+                for name, value in {
+                    "environment": "test",
+                    "port": 0,
+                    "metrics_port": 0,
+                    "drain_seconds": 0,
+                    "database_host": "127.0.0.1",
+                    "database_port": server.port,
+                    "database_name": database,
+                    "database_ssl_mode": "disable",
+                    "database_user_file": home / "user",
+                    "database_password_file": home / "password",
+                    "token_key_file": home / "key",
+                    **settings,
+                }.items()
+                if value is not None
+            }
+        )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from biospark_api.main import main; main()"],
+            [python, "-c", "from biospark_api.main import main; main()"],
             env=self.environ,
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
@@ -190,8 +198,8 @@ class Service:
 
 
 @contextmanager
-def running_service(server: Server, database: str, home: Path, **settings: object) -> Iterator[Service]:
-    """A service that is ready, ended afterwards."""
+def running_service(server: Server, database: str, home: Path, **settings: Any) -> Iterator[Service]:
+    """A service that is ready, ended afterwards. `settings` may have the interpreter as `python`."""
     service = Service(server, database, home, **settings)
     try:
         service.await_ready()

@@ -24,7 +24,7 @@ import httpx
 from tests.api.postgres import Server, running
 from tests.api.service import PASSWORD
 from tests.scale import api_load, api_report
-from tests.scale.api_candidates import PATIENTS, Candidate, candidates
+from tests.scale.api_candidates import PATIENTS, Candidate, Interpreters, candidates
 from tests.scale.api_load import Answers, Load
 
 OPERATIONS = {"list": 200, "get": 200, "create": 201}
@@ -39,6 +39,7 @@ class Options:
 
     rounds: int = 5
     seconds: float = 3.0
+    interpreters: Interpreters = field(default_factory=Interpreters)
     warm: bool = True
     """Whether a round that does not count comes first: for caches, compilers and prepared statements."""
 
@@ -107,7 +108,7 @@ class Result:
 def run(options: Options, server: Server, home: Path, report: Callable[[str], None]) -> Result:
     """Measure on a server that has nothing else to do. Raises AssertionError when a candidate answers wrongly."""
     api_load.ensure()
-    with candidates(server, _DATABASE, home) as started:
+    with candidates(server, _DATABASE, home, options.interpreters) as started:
         ids = home / "ids"
         for candidate in started:
             _answers_rightly(candidate, ids)
@@ -189,10 +190,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.scale.api_benchmark", description=__doc__)
     parser.add_argument("--rounds", type=int, default=Options.rounds, help="how often to measure everything")
     parser.add_argument("--seconds", type=float, default=Options.seconds, help="for how long each time")
+    parser.add_argument("--python", default=Interpreters.python, help="interpreter of the service, with its packages")
+    parser.add_argument("--node", default=Interpreters.node, help="interpreter of the reference")
     parser.add_argument("--directory", type=Path, default=Path("build/bench"), help="where to write")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="biospark-bench-") as home, running(purpose="bench") as server:
-        options = Options(given.rounds, given.seconds)
+        options = Options(given.rounds, given.seconds, Interpreters(given.python, given.node))
         result = run(options, server, Path(home), lambda text: print(text, flush=True))
     given.directory.mkdir(parents=True, exist_ok=True)
     print(f"\n{api_report.table(result)}\n\nAll figures: {api_report.write(result, given.directory)}")

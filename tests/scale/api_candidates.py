@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -59,9 +60,26 @@ class Candidate:
         return sum(peaks) / len(peaks) / 1024
 
 
+@dataclass(frozen=True)
+class Interpreters:
+    """What the candidates run on."""
+
+    python: str = sys.executable
+    """One with the packages of `requirements/api.txt`."""
+    node: str = str(_NODE / "bin" / "node")
+
+    @property
+    def versions(self) -> str:
+        """Both, as text."""
+        shown = "import platform; print('Python', platform.python_version())"
+        python = subprocess.run([self.python, "-c", shown], capture_output=True, text=True, check=True)
+        node = subprocess.run([self.node, "--version"], capture_output=True, text=True, check=True)
+        return f"{python.stdout.strip()}, Node {node.stdout.strip().removeprefix('v')}"
+
+
 @contextmanager
-def candidates(server: Server, database: str, home: Path) -> Iterator[list[Candidate]]:
-    """All three, running and warm, on a database with `PATIENTS` patients."""
+def candidates(server: Server, database: str, home: Path, interpreters: Interpreters) -> Iterator[list[Candidate]]:
+    """All three, running, on a database with `PATIENTS` patients."""
     _install()
     server.create_migrated(database)
     with server.connect(database) as admin:
@@ -69,7 +87,9 @@ def candidates(server: Server, database: str, home: Path) -> Iterator[list[Candi
         admin.execute("ANALYZE")
     with ExitStack() as stack:
         service = [
-            stack.enter_context(running_service(server, database, _made(home / f"{SERVICE}{number}")))
+            stack.enter_context(
+                running_service(server, database, _made(home / f"{SERVICE}{number}"), python=interpreters.python)
+            )
             for number in range(PROCESSES)
         ]
         token = service[0].token_of("admin")
@@ -78,7 +98,7 @@ def candidates(server: Server, database: str, home: Path) -> Iterator[list[Candi
         environment = _environment(server, database, _made(home / "reference"))
         email = _reference_user(server, database)
         for name in (SKETCH, TUNED):
-            processes = [stack.enter_context(_node(name, environment)) for _ in range(PROCESSES)]
+            processes = [stack.enter_context(_node(name, interpreters.node, environment)) for _ in range(PROCESSES)]
             ports = tuple(port for _, port in processes)
             token = _login(ports[0], email)
             started.append(Candidate(name, ports, tuple(process.pid for process, _ in processes), email, token))
@@ -120,8 +140,8 @@ def _reference_user(server: Server, database: str) -> str:
 
 
 @contextmanager
-def _node(name: str, environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    command = [str(_NODE / "bin" / "node"), str(REFERENCE / f"{name}.js")]
+def _node(name: str, node: str, environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    command = [node, str(REFERENCE / f"{name}.js")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

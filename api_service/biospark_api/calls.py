@@ -6,7 +6,7 @@ reads query string and body into the same pydantic models by itself. `dispatch` 
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -228,6 +228,20 @@ def _invalid(error: ValidationError, where: str, model: type[BaseModel]) -> Requ
     return RequestValidationError(faults)
 
 
+class _Answer(Response):
+    """A response whose headers are known, so that none has to be looked for."""
+
+    media_type = "application/json"
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Content-Length and Content-Type, and the headers of the answer."""
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+            *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
+        ]
+
+
 def answer(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
-    return Response(msgspec.json.encode(content), status, headers, "application/json")
+    return _Answer(msgspec.json.encode(content), status, headers)

@@ -4,8 +4,9 @@ Entries of changes are part of the statement that changes: both happen or neithe
 `log`. An entry names ids only; names, addresses and health data are in the tables that it refers to.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 COLUMNS = ("actor", "actor_role", "action", "target", "outcome", "status", "request_id")
 
@@ -17,8 +18,7 @@ FROM changed
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the log. `target` is left out where the statement knows it."""
 
     action: str

@@ -101,6 +101,10 @@ class KeyRing:
             self._retired[self.signing.kid] = (self.signing, time.time() + self._token_lifetime)
         self.signing, self._others = signing, others
 
+    def accepts(self, kid: str) -> bool:
+        """Whether tokens of a key are valid."""
+        return kid == self.signing.kid or kid in self.accepted
+
     @property
     def accepted(self) -> Mapping[str, VerifyKey]:
         """Keys by id whose tokens are valid, the signing one first."""

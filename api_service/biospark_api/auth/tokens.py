@@ -91,7 +91,7 @@ class Tokens:
         if scheme.lower() != "bearer" or not token or len(token) > _LONGEST:
             raise unauthorized("The Authorization header should be Bearer and a token.")
         known = self._known.get(token)
-        if known is None or known.kid not in self.ring.accepted:
+        if known is None or not self.ring.accepts(known.kid):
             known = _Known(*self._verify(token), checked=0.0)
         if known.principal.expires <= time.time():
             self._known.pop(token, None)

@@ -50,7 +50,8 @@ class Connection(AsyncConnection[DictRow]):
         made = self._row_classes.get(query)
         if made is None:
             columns = self._list_cursor.description or []
-            made = self._row_classes[query] = msgspec.defstruct("Row", [column.name for column in columns])
+            made = msgspec.defstruct("Row", [column.name for column in columns], gc=False)
+            self._row_classes[query] = made
         return list(starmap(made, await self._list_cursor.fetchall()))
 
     async def close(self) -> None:

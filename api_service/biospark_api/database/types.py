@@ -19,7 +19,7 @@ class _MomentLoader(Loader):
 
     def load(self, data: Buffer) -> str:
         """The text with T and Z."""
-        return (bytes(data).replace(b" ", b"T") + b"Z").decode("ascii")
+        return str(data, "ascii").replace(" ", "T") + "Z"
 
 
 class _ZonedMomentLoader(Loader):

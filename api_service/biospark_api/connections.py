@@ -55,6 +55,7 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
     class ImpatientProtocol(HttpToolsProtocol):
         _patience: asyncio.TimerHandle | None = None
         _received = 0
+        _in_head = True
 
         def connection_made(self, transport: Any) -> None:
             gathered: Any = _Gathered(transport, self.loop)
@@ -63,9 +64,11 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self._patience is None:  # the head is complete
+            if not self._in_head:
                 self._received = 0
                 return
+            if self._patience is None:  # most heads come whole and need no timer
+                self._begin()
             self._received += len(data)
             if self._received > _LARGEST and not self.transport.is_closing():
                 self.transport.write(_TOO_LARGE)
@@ -73,11 +76,11 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
 
         def on_message_begin(self) -> None:
             # Also the next head of a connection; between two requests the keep-alive time counts.
-            if self._patience is None:
-                self._begin()
+            self._in_head = True
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
+            self._in_head = False
             self._end()
             super().on_headers_complete()
 

@@ -88,6 +88,7 @@ class AuditLog:
         """Write the rest within a time limit, or say how much was lost."""
         try:
             async with asyncio.timeout(seconds):
-                await self.flush()
+                while self._queue:
+                    await self.flush()
         except (psycopg.Error, OSError, TimeoutError):
             log.exception("%d entries of the audit log were lost", len(self._queue))

@@ -253,15 +253,15 @@ async def test_what_happens_while_watches_are_interrupted_is_noticed(
 
     # Closed, as every few minutes; closed since what was seen last is too old; and the list after it is that, too.
     for end, too_old in ((proxy.cut, nothing), (proxy.expire, nothing), (proxy.expire, listing)):
-        await settled.until(watched, "network policies are watched", 20)
+        # Interrupted so often in so little time, a watch begins anew ever later.
+        await settled.until(watched, "network policies are watched", SLOWEST + 10)
         with (
             proxy.add(lambda call, too_old=too_old: policies(call) and too_old(call), Answer(410)) as lists,
             proxy.add(lambda call: policies(call) and call.watch, Close()) as watches,
         ):
             assert end()
-            await (watches if too_old is nothing else lists).hit()
+            await (watches if too_old is nothing else lists).hit(SLOWEST + 10)
             gone = await deleted(settled, policy(settled))
-        # Interrupted so often in so little time, a watch begins anew ever later.
         await back(settled, policy(settled), gone, SLOWEST + 10)
     assert len(await calm(proxy, mark)) <= 3 * REPAIR
     assert operator.alive

@@ -1,4 +1,4 @@
-"""The short way to an operation. Installed by `app`, as the innermost layer before the framework's router.
+"""The short way to an operation. Installed by `app`, as the last layer before the framework.
 
 FastAPI documents the operations and could route all of them, but they parse for themselves, and its machinery for
 parameters, dependencies and nested routers would be a tenth of the time of a request. So a path that names an

@@ -93,7 +93,7 @@ class Edge:
             else [default for default in self._headers if default[0] not in present]
         )
         completed = [*own, *missing, (_REQUEST_ID, request_id.encode())]
-        if self._draining():
+        if self._draining() and _CLOSE[0] not in present:
             # A gateway keeps connections open; told so, it opens the next one to a pod that stays.
             completed.append(_CLOSE)
         return completed

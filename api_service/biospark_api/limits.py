@@ -1,7 +1,7 @@
 """How large a request body may be and how long it may take to arrive. Installed by `app`.
 
-FastAPI's own limit answers outside of all other middleware and as plain text when the body is announced but
-not read; this one answers every case as a problem, with the request id and the security headers.
+FastAPI's own limit is inside of `dispatch`, so operations never meet it, and answers as plain text when the body is
+announced but not read; this one answers every case as a problem.
 """
 
 import asyncio

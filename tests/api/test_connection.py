@@ -25,15 +25,12 @@ def run(server: Server, database: str) -> Run:
     """Gives a connection to some work. What waits longer than 30 s waits for good."""
 
     async def with_connection(work: Work) -> Any:
-        connection = await Connection.connect(
-            host="127.0.0.1", port=server.port, dbname=database, user="api", password=API_PASSWORD, autocommit=True,
-            row_factory=dict_row,
-        )  # fmt: skip
-        connection.sockets = Sockets()
+        connection = await _connected(server, database, Sockets())
         try:
             return await asyncio.wait_for(work(connection), 30)
         finally:
             await connection.close()
+            assert connection.sockets is not None
             connection.sockets.close()
 
     def run(work: Work) -> Any:
@@ -41,6 +38,15 @@ def run(server: Server, database: str) -> Run:
             return runner.run(with_connection(work))
 
     return run
+
+
+async def _connected(server: Server, database: str, sockets: Sockets) -> Connection:
+    connection = await Connection.connect(
+        host="127.0.0.1", port=server.port, dbname=database, user="api", password=API_PASSWORD, autocommit=True,
+        row_factory=dict_row,
+    )  # fmt: skip
+    connection.sockets = sockets
+    return connection
 
 
 async def _value(connection: Connection, query: str, *params: object) -> Any:
@@ -137,14 +143,9 @@ def test_closed_connection_ends_the_statement_that_waits(run: Run) -> None:
 def test_connection_with_the_socket_of_a_broken_one_is_waited_for(run: Run, server: Server, database: str) -> None:
     async def work(connection: Connection) -> Any:
         assert connection.sockets is not None
-        sockets = connection.sockets
         numbers = set()
         for _ in range(5):
-            other = await Connection.connect(
-                host="127.0.0.1", port=server.port, dbname=database, user="api", password=API_PASSWORD,
-                autocommit=True, row_factory=dict_row,
-            )  # fmt: skip
-            other.sockets = sockets
+            other = await _connected(server, database, connection.sockets)
             numbers.add(other.pgconn.socket)
             process = await _value(other, "SELECT pg_backend_pid() AS value")
             await connection.execute("SELECT 1")

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -68,7 +69,7 @@ class Interpreters:
     """One with the packages of `requirements/api.txt`."""
     node: str = str(_NODE / "bin" / "node")
 
-    @property
+    @cached_property
     def versions(self) -> str:
         """Both, as text."""
         shown = "import platform; print('Python', platform.python_version())"

@@ -7,11 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import generate_latest
 
 from biospark_api.logs import SafeJsonFormatter
 from biospark_api.readiness import Readiness
+from tests.unit.api_service.in_process import in_process
 
 SECRET = "hunter2-jane.doe"
 Records = Callable[[], list[dict[str, Any]]]
@@ -142,3 +143,15 @@ def _count(app: FastAPI, method: str, route: str, status: str) -> float | None:
         "biospark_api_request_duration_seconds_count", labels
     )
     return value
+
+
+async def test_draining_says_once_that_the_connection_closes(app: FastAPI) -> None:
+    @app.get("/last")
+    async def last() -> Response:
+        return Response(headers={"Connection": "close"})
+
+    async with app.router.lifespan_context(app), in_process(app) as client:
+        app.state.readiness.drain()
+        for path in ("/last", "/healthz"):
+            response = await client.get(path)
+            assert response.headers.get_list("connection") == ["close"], path

@@ -16,7 +16,7 @@ from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.events import Event
-from biospark_operator.engine.outcome import Outcome, Progressing, Ready
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 
 
 @dataclass
@@ -44,6 +44,8 @@ class FakeComponent:
     #: Raised by the next calls of `observe` and of `apply`.
     observe_error: OutsideError | Exception | None = None
     apply_error: OutsideError | Exception | None = None
+    #: What `refuse` says.
+    refusal: Blocked | Failed | None = None
     #: What `judge` says instead of ready or not.
     outcome: Outcome | None = None
     #: Things that don't go away at once, with why.
@@ -70,6 +72,9 @@ class FakeComponent:
         if self.observe_error:
             raise self.observe_error
         return {thing: self.world.things[thing] for thing in self.things if thing in self.world.things}
+
+    def refuse(self, env: Environment, seen: dict[str, str]) -> Blocked | Failed | None:
+        return self.refusal
 
     def plan(self, env: Environment, seen: dict[str, str]) -> Sequence[Action]:
         missing = [Action(Verb.CREATE, t, f"create {t}") for t in self.things if t not in seen]

@@ -15,7 +15,7 @@ from biospark_operator.clients.objects import Manifest
 from biospark_operator.components.manifests import namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.errors import RejectedError
+from biospark_operator.engine.outcome import Blocked
 
 NAME = "namespace"
 #: What a container gets that says nothing of its own: a quota on limits admits none without.
@@ -26,13 +26,12 @@ DEFAULT_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
     """Return the component; `operator_namespace` is never taken for an environment."""
 
-    async def refuse(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
-        if refusal := refused(env.spec.namespace.name, operator_namespace):
-            raise RejectedError(refusal, reason=Reason.NAMESPACE_REFUSED)
-        return manifest
+    def refusal(env: Environment, seen: Seen) -> Blocked | None:
+        why = refused(env.spec.namespace.name, operator_namespace)
+        return Blocked(Reason.NAMESPACE_REFUSED, why) if why else None
 
     return ObjectsComponent(
-        name=NAME, condition=ConditionType.NAMESPACE_READY, cluster=cluster, build=build, fill=refuse, tell=tell
+        name=NAME, condition=ConditionType.NAMESPACE_READY, cluster=cluster, build=build, refusal=refusal, tell=tell
     )
 
 

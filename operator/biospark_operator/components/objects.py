@@ -1,16 +1,16 @@
 """A component made of Kubernetes objects: one class over a pure builder of manifests.
 
 The builder says what shall exist; this gives it ownership, server-side apply, drift repair, readiness and
-deletion. What a component needs beyond that it adds as a function: what else goes in (`fill`), what is made only when
-it is written (`complete`), what else to look at while not ready (`evidence`), how to judge (`assess`), what to
-tell in the status (`tell`).
+deletion. What a component needs beyond that it adds as a function: what else to read (`sources`) and what of it goes
+in (`fill`), when nothing may be done (`refusal`), what is made only when it is written (`complete`), what else to look
+at while not ready (`evidence`), how to judge (`assess`), what to tell in the status (`tell`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from biospark_operator.api.v1alpha1.environment import KIND
@@ -23,7 +23,7 @@ from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.components import drift, field_owners, ownership, readiness
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import RejectedError, UnavailableError
-from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
@@ -50,6 +50,8 @@ class Seen:
     desired: Mapping[ObjectRef, Manifest]
     live: Mapping[ObjectRef, Manifest]
     evidence: Sequence[Manifest] = ()
+    #: What there is of the `sources`.
+    sources: Mapping[ObjectRef, Manifest] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class _Write:
     seen: Mapping[str, str] = field(repr=False)
 
 
-#: Gets the manifest, and the object as it is or None.
-Fill = Callable[[Environment, Manifest, Manifest | None], Awaitable[Manifest]]
+Sources = Callable[[Environment], Sequence[ObjectRef]]
+#: Gets the manifest, the object as it is or None, and what there is of the sources. Pure.
+Fill = Callable[[Environment, Manifest, Manifest | None, Mapping[ObjectRef, Manifest]], Manifest]
+Refusal = Callable[[Environment, Seen], Blocked | Failed | None]
 Complete = Callable[[Environment, Manifest], Awaitable[Manifest]]
 Evidence = Callable[[Environment, Seen], Awaitable[Sequence[Manifest]]]
 Assess = Callable[[Environment, Seen], Outcome]
@@ -90,8 +94,9 @@ class ObjectsComponent:
     """A component of Kubernetes objects; satisfies `engine.component.Component`.
 
     `build` must be pure and give every object the same name whenever it is asked, since the inventory takes
-    the names in before anything is created. `fill` adds to a manifest what has to be read first. `complete` adds to
-    one that is about to be written what is not to be made before; it is written only on the object that was seen.
+    the names in before anything is created. `fill` adds to a manifest what has to be read first, `sources` included;
+    where one is missing `refusal` says so. `complete` adds to a manifest that is about to be written what is not to
+    be made before; it is written only on the object that was seen.
     """
 
     name: str
@@ -100,7 +105,9 @@ class ObjectsComponent:
     build: Callable[[Environment], Sequence[Manifest]]
     requires: frozenset[str] = frozenset()
     when: Callable[[Environment], bool] = lambda _: True
+    sources: Sources = lambda _: ()
     fill: Fill | None = None
+    refusal: Refusal = lambda *_: None
     complete: Complete | None = None
     evidence: Evidence | None = None
     assess: Assess = assess_each
@@ -118,28 +125,38 @@ class ObjectsComponent:
         return [str(ObjectRef.of(manifest)) for manifest in self.build(env)]
 
     async def observe(self, env: Environment) -> Seen:
-        """Read every object that shall be, and the evidence if one of them is not in order."""
+        """Read every object that shall be, what goes into them, and the evidence if one is not in order."""
         manifests = [ownership.marked(manifest, env, self.name) for manifest in self.build(env)]
         desired = {ObjectRef.of(manifest): manifest for manifest in manifests}
-        found = await asyncio.gather(*(self.cluster.get(ref) for ref in desired))
-        live = {ref: manifest for ref, manifest in zip(desired, found, strict=True) if manifest is not None}
+        live, sources = await asyncio.gather(self._there(desired), self._there(self.sources(env)))
         if self.fill is not None:
-            desired = {ref: await self.fill(env, manifest, live.get(ref)) for ref, manifest in desired.items()}
+            desired = {ref: self.fill(env, manifest, live.get(ref), sources) for ref, manifest in desired.items()}
         for ref, there in live.items():
             if not ownership.is_created(there, env.identity):
                 desired[ref] = ownership.as_adopted(desired[ref])
-        seen = Seen(desired, live)
+        seen = Seen(desired, live, sources=sources)
         if self.evidence is None or len(live) < len(desired) or isinstance(self.assess(env, seen), Ready):
             return seen
-        return Seen(desired, live, await self.evidence(env, seen))
+        return replace(seen, evidence=await self.evidence(env, seen))
+
+    async def _there(self, refs: Iterable[ObjectRef]) -> Mapping[ObjectRef, Manifest]:
+        refs = list(refs)
+        found = await asyncio.gather(*(self.cluster.get(ref) for ref in refs))
+        return {ref: manifest for ref, manifest in zip(refs, found, strict=True) if manifest is not None}
+
+    def refuse(self, env: Environment, seen: Seen) -> Blocked | Failed | None:
+        """Refuse where an object is foreign, and where `refusal` does."""
+        for ref, live in seen.live.items():
+            if _is_foreign(env, live):
+                return _refusal(ref, live)
+        return self.refusal(env, seen)
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what to create and to update, in the order of the builder.
 
-        Nothing is done while an object is foreign or on its way out: others may belong into a foreign namespace,
-        and one that is going would refuse them.
+        Nothing is done while an object is on its way out: others may belong into it, and it would refuse them.
         """
-        if any("deletionTimestamp" in live["metadata"] or _is_foreign(env, live) for live in seen.live.values()):
+        if any("deletionTimestamp" in live["metadata"] for live in seen.live.values()):
             return []
         actions = (self._action(env, ref, manifest, seen.live.get(ref)) for ref, manifest in seen.desired.items())
         return [action for action in actions if action is not None]
@@ -188,10 +205,8 @@ class ObjectsComponent:
             raise _taken(ref) from None
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
-        """Refuse foreign objects, wait for those on their way out, and let `assess` say the rest."""
+        """Wait for objects on their way out, and let `assess` say the rest."""
         for ref, live in seen.live.items():
-            if _is_foreign(env, live):
-                return _refusal(ref, live)
             if "deletionTimestamp" in live["metadata"]:
                 why = readiness.held_up(live)
                 reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
@@ -269,8 +284,5 @@ def _refusal(ref: ObjectRef, live: Manifest) -> Blocked:
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
         next_step = "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
         return Blocked(reason, f"{ref.short} exists and belongs to {owner}; {next_step}")
-    return Blocked(
-        Reason.NOT_OWNED,
-        f"{ref.short} exists and was not created for this environment; delete it, "
-        "or set spec.adoptionPolicy: IfUnowned to take it over",
-    )
+    way_out = "delete it, or set spec.adoptionPolicy: IfUnowned to take it over"
+    return Blocked(Reason.NOT_OWNED, ownership.not_created_here(ref.short, way_out))

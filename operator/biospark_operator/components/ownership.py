@@ -70,6 +70,11 @@ def is_ours(live: Manifest, owner: Identity) -> bool:
     return is_created(live, owner) or _says_so(live, owner)
 
 
+def not_created_here(what: str, way_out: str) -> str:
+    """Return the sentence that refuses what exists and carries no mark of an environment, wherever it is."""
+    return f"{what} exists and was not created for this environment; {way_out}"
+
+
 def _says_so(live: Manifest, owner: Identity) -> bool:
     found = live["metadata"].get("labels") or {}
     named = (found.get(MANAGED_BY_LABEL), found.get(ENVIRONMENT_LABEL)) == (MANAGED_BY, owner.name)

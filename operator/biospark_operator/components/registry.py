@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.reasons import Reason
@@ -18,7 +18,7 @@ from biospark_operator.components import namespace
 from biospark_operator.components.manifests import PULL_SECRET, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.errors import RejectedError
+from biospark_operator.engine.outcome import Blocked
 
 NAME = "registry"
 TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
@@ -27,9 +27,14 @@ TYPE, KEY = "kubernetes.io/dockerconfigjson", ".dockerconfigjson"
 def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
     """Return the component, which copies from `operator_namespace`."""
 
-    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
-        source = ObjectRef("v1", "Secret", operator_namespace, env.spec.registry.pull_secret_name or "")
-        return {**manifest, "data": {KEY: credentials(source, await cluster.get(source))}}
+    def source(env: Environment) -> ObjectRef:
+        return ObjectRef("v1", "Secret", operator_namespace, env.spec.registry.pull_secret_name or "")
+
+    def fill(
+        env: Environment, manifest: Manifest, live: Manifest | None, sources: Mapping[ObjectRef, Manifest]
+    ) -> Manifest:
+        held = (sources.get(source(env)) or {}).get("data") or {}
+        return {**manifest, "data": {KEY: held[KEY]} if KEY in held else {}}
 
     return ObjectsComponent(
         name=NAME,
@@ -38,7 +43,9 @@ def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
         build=build,
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.registry.pull_secret_name is not None,
+        sources=lambda env: [source(env)],
         fill=fill,
+        refusal=lambda env, seen: refused(source(env), seen.sources.get(source(env))),
     )
 
 
@@ -47,29 +54,29 @@ def build(env: Environment) -> Sequence[Manifest]:
     return [namespaced(env, "v1", "Secret", PULL_SECRET, type=TYPE)]
 
 
-def credentials(source: ObjectRef, secret: Manifest | None) -> str:
-    """Return the credentials as the Secret has them, in base64. Raises `RejectedError` where they can't be used."""
+def refused(source: ObjectRef, secret: Manifest | None) -> Blocked | None:
+    """Say why the credentials of a Secret can't be used, or None where they can."""
     if secret is None:
-        raise RejectedError(
+        return Blocked(
+            Reason.PULL_SECRET_NOT_FOUND,
             f"{source.short} does not exist; create it with kubectl create secret docker-registry {source.name} "
             f"-n {source.namespace}, or correct spec.registry.pullSecretRef",
-            reason=Reason.PULL_SECRET_NOT_FOUND,
         )
     if secret.get("type") != TYPE:
-        raise _invalid(source, f"has not the type {TYPE}")
+        return _invalid(source, f"has not the type {TYPE}")
     encoded: str | None = (secret.get("data") or {}).get(KEY)
     if not encoded:
-        raise _invalid(source, f"has no key {KEY}")
+        return _invalid(source, f"has no key {KEY}")
     if not _has_registries(encoded):
-        raise _invalid(source, f"has no credentials for any registry below auths in its key {KEY}")
-    return encoded
+        return _invalid(source, f"has no credentials for any registry below auths in its key {KEY}")
+    return None
 
 
-def _invalid(source: ObjectRef, fault: str) -> RejectedError:
-    return RejectedError(
+def _invalid(source: ObjectRef, fault: str) -> Blocked:
+    return Blocked(
+        Reason.PULL_SECRET_INVALID,
         f"{source.short} (spec.registry.pullSecretRef) {fault}; create it anew with "
         f"kubectl create secret docker-registry {source.name} -n {source.namespace}",
-        reason=Reason.PULL_SECRET_INVALID,
     )
 
 

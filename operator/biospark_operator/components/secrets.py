@@ -42,9 +42,6 @@ def component(cluster: Cluster) -> ObjectsComponent:
     # A hundred new environments at once must not take the processor from the loop.
     one_at_a_time = asyncio.Semaphore(1)
 
-    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
-        return planned(env, manifest, live)
-
     async def complete(env: Environment, manifest: Manifest) -> Manifest:
         if UNMADE not in manifest.get("data", {}).values():
             return manifest
@@ -60,7 +57,7 @@ def component(cluster: Cluster) -> ObjectsComponent:
         build=build,
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.database.server is not None,
-        fill=fill,
+        fill=lambda env, manifest, live, _: planned(env, manifest, live),
         complete=complete,
     )
 

@@ -30,7 +30,7 @@ from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.components.platform import Platform
 from biospark_operator.components.pods import pod_template
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.errors import RejectedError
+from biospark_operator.engine.outcome import Blocked
 
 NAME = "workload"
 #: Seconds without progress after which a rollout needs a human.
@@ -40,18 +40,12 @@ PROGRESS_DEADLINE = 300
 def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
     """Return the component."""
 
-    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
+    def fill(
+        env: Environment, manifest: Manifest, live: Manifest | None, sources: Mapping[ObjectRef, Manifest]
+    ) -> Manifest:
         if manifest["kind"] != "Deployment":
             return manifest
-        if env.spec.api.image is None:
-            raise RejectedError(
-                "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings",
-                reason=Reason.PLATFORM_SETTING_MISSING,
-            )
-        if too_few := api_settings.too_few_connections(env):
-            raise RejectedError(too_few, reason=Reason.INVALID_SPEC)
-        if env.spec.database.server is not None:
-            secret = await cluster.get(ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET))
+        for secret in sources.values():
             manifest = with_credentials(manifest, secret)
         if env.spec.api.autoscaling is None:
             return manifest
@@ -64,7 +58,9 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         cluster=cluster,
         build=lambda env: build(env, platform),
         requires=frozenset({access.NAME, network.NAME, registry.NAME, schema.NAME, secrets.NAME}),
+        sources=_credentials,
         fill=fill,
+        refusal=refusal,
         evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
         assess=rollout.assess,
         tell=tell,
@@ -83,6 +79,22 @@ def build(env: Environment, platform: Platform) -> Sequence[Manifest]:
     if api.pod_disruption_budget:
         manifests.append(_disruption_budget(env))
     return manifests
+
+
+def refusal(env: Environment, seen: Seen) -> Blocked | None:
+    """Say what the API can't run without, or None where there is all of it."""
+    if env.spec.api.image is None:
+        message = "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings"
+        return Blocked(Reason.PLATFORM_SETTING_MISSING, message)
+    if too_few := api_settings.too_few_connections(env):
+        return Blocked(Reason.INVALID_SPEC, too_few)
+    return None
+
+
+def _credentials(env: Environment) -> Sequence[ObjectRef]:
+    if env.spec.database.server is None:
+        return ()
+    return [ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET)]
 
 
 def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:
@@ -109,9 +121,9 @@ def with_replicas(deployment: Manifest, replicas: int) -> Manifest:
     return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
 
 
-def with_credentials(deployment: Manifest, secret: Manifest | None) -> Manifest:
+def with_credentials(deployment: Manifest, secret: Manifest) -> Manifest:
     """Return the Deployment with the time of its credentials: when they are replaced, so are the pods."""
-    notes = ((secret or {}).get("metadata") or {}).get("annotations") or {}
+    notes = secret["metadata"].get("annotations") or {}
     if credentials.ROTATED_AT not in notes:
         return deployment
     template = deployment["spec"]["template"]

@@ -1,7 +1,7 @@
 """The contract between the engine and the things an environment is made of.
 
-A component is added by writing one module that satisfies `Component`; the engine does not change. `plan` and
-`judge` are pure, so most behaviour is tested with tables and without a cluster. The same `plan` serves mode
+A component is added by writing one module that satisfies `Component`; the engine does not change. `refuse`, `plan`
+and `judge` are pure, so most behaviour is tested with tables and without a cluster. The same `plan` serves mode
 `Apply`, mode `Plan`, the drift report and the Events.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec
 from biospark_operator.api.v1alpha1.status import Verb
-from biospark_operator.engine.outcome import Outcome
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,12 @@ class Component(Protocol[SeenT]):
 
     async def observe(self, env: Environment) -> SeenT:
         """Read the state of the world. Reads only. Raises an error of `engine.errors`."""
+
+    def refuse(self, env: Environment, seen: SeenT) -> Blocked | Failed | None:
+        """Say why nothing may be done with what was observed, or None where something may. Pure.
+
+        Asked before `plan` and `judge`, which need not ask again.
+        """
 
     def plan(self, env: Environment, seen: SeenT) -> Sequence[Action]:
         """Return the actions that make the world equal to the specification, in order. Pure."""

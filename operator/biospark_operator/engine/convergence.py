@@ -1,4 +1,4 @@
-"""Takes one component of one environment through observe → plan → apply → judge.
+"""Takes one component of one environment through observe → refuse → plan → apply → judge.
 
 This is the heart of the operator, and the only place where errors of the outside world become outcomes.
 Called by `reconcile` for every component in every pass.
@@ -65,7 +65,7 @@ async def converge(
     done: list[Action] = []
     try:
         seen = await component.observe(env)
-        actions = tuple(component.plan(env, seen))
+        actions = tuple(component.plan(env, seen)) if component.refuse(env, seen) is None else ()
         if actions and apply:
             for action in _due(actions, due):
                 leadership.check()
@@ -75,7 +75,8 @@ async def converge(
                 seen = await component.observe(env)
         elif actions:
             return Report(pending(len(actions)), planned=actions, facts=component.facts(env, seen))
-        return Report(component.judge(env, seen), done=tuple(done), facts=component.facts(env, seen))
+        outcome = component.refuse(env, seen) or component.judge(env, seen)
+        return Report(outcome, done=tuple(done), facts=component.facts(env, seen))
     except NotLeaderError:
         raise
     except StillRunningError as running:

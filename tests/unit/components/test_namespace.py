@@ -14,7 +14,7 @@ from biospark_operator.components import namespace, workload
 from biospark_operator.components.objects import Seen
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.errors import RejectedError
+from biospark_operator.engine.outcome import Blocked
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
 
@@ -90,9 +90,10 @@ def test_namespaces_of_others_are_never_an_environments(name: str, owner: str) -
 async def test_the_operators_own_namespace_is_never_taken() -> None:
     cluster = FakeCluster()
     component = namespace.component(cluster, "biospark-dev")
-    with pytest.raises(RejectedError) as raised:
-        await component.observe(environment(adoptionPolicy="IfUnowned"))
-    assert raised.value.reason == Reason.NAMESPACE_REFUSED
+    env = environment(adoptionPolicy="IfUnowned")
+    refused = component.refuse(env, await component.observe(env))
+    assert isinstance(refused, Blocked)
+    assert refused.reason == Reason.NAMESPACE_REFUSED
     assert cluster.objects == {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,9 +12,11 @@ from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components.objects import ObjectsComponent, Seen
 from biospark_operator.engine.component import Environment, Identity, Removed
+from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import OutsideError, RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Progressing, Ready
 from tests.fakes.environments import environment
+from tests.fakes.world import FakeLeadership
 from tests.unit.components.fake_cluster import FakeCluster
 
 SPACE = ObjectRef("v1", "Namespace", None, "biospark-dev")
@@ -97,10 +99,8 @@ def component(cluster: Cluster, **options: Any) -> ObjectsComponent:
 
 
 async def converged(made: ObjectsComponent, env: Environment) -> Any:
-    """Observe, plan, apply and judge once."""
-    for action in made.plan(env, await made.observe(env)):
-        await made.apply(env, action)
-    return made.judge(env, await made.observe(env))
+    """Observe, plan, apply and judge once, as the engine does."""
+    return (await converge(made, env, apply=True, leadership=FakeLeadership())).outcome
 
 
 async def test_what_is_missing_is_created_in_order_without_force(env: Environment, cluster: Cluster) -> None:
@@ -170,8 +170,7 @@ async def test_what_is_not_ours_is_refused_and_left_alone(
     cluster = Cluster(foreign(**metadata))
     made = component(cluster)
     seen = await made.observe(env)
-    assert str(SPACE) not in [action.target for action in made.plan(env, seen)]
-    outcome = made.judge(env, seen)
+    outcome = made.refuse(env, seen)
     assert isinstance(outcome, Blocked)
     assert outcome.reason == reason
     assert says in outcome.message
@@ -347,11 +346,16 @@ async def test_what_is_not_there_or_not_in_order_is_progress(env: Environment, c
 
 
 async def test_a_manifest_is_completed_by_what_is_read(env: Environment, cluster: Cluster) -> None:
-    async def fill(env: Environment, manifest: Manifest, live: Manifest | None) -> Manifest:
-        return {**manifest, "data": {"filled": "yes"}} if manifest["kind"] == "ConfigMap" else manifest
+    source = ObjectRef("v1", "ConfigMap", "elsewhere", "source")
 
-    await converged(component(cluster, fill=fill), env)
-    assert cluster.objects[CONFIG]["data"] == {"filled": "yes"}
+    def fill(
+        env: Environment, manifest: Manifest, live: Manifest | None, sources: Mapping[ObjectRef, Manifest]
+    ) -> Manifest:
+        return {**manifest, "data": sources[source]["data"]} if manifest["kind"] == "ConfigMap" else manifest
+
+    await cluster.apply({**build(env)[1], "metadata": {"name": "source", "namespace": "elsewhere"}}, force=True)
+    await converged(component(cluster, fill=fill, sources=lambda _: [source]), env)
+    assert cluster.objects[CONFIG]["data"] == {"mode": "dev"}
 
 
 async def test_evidence_is_read_only_while_something_is_wrong(env: Environment, cluster: Cluster) -> None:

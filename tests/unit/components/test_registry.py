@@ -11,7 +11,6 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import registry
 from biospark_operator.engine.convergence import converge
-from biospark_operator.engine.errors import RejectedError
 from biospark_operator.engine.outcome import Blocked, Ready
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
@@ -94,12 +93,9 @@ async def test_only_the_operators_namespace_is_a_source() -> None:
 )  # fmt: skip
 async def test_a_secret_that_nodes_could_not_use_is_refused_without_its_values(secret: Manifest, fault: str) -> None:
     component = registry.component(FakeCluster(secret), "biospark-system")
-    with pytest.raises(RejectedError) as raised:
-        await component.observe(ENV)
-    assert raised.value.reason == Reason.PULL_SECRET_INVALID
-    assert raised.value.message == (
-        f"Secret biospark-system/pull (spec.registry.pullSecretRef) {fault}; create it anew with {CREATE}"
-    )
+    refused = component.refuse(ENV, await component.observe(ENV))
+    words = f"Secret biospark-system/pull (spec.registry.pullSecretRef) {fault}; create it anew with {CREATE}"
+    assert refused == Blocked(Reason.PULL_SECRET_INVALID, words)
 
 
 async def test_no_credential_is_part_of_what_users_see() -> None:

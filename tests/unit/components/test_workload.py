@@ -15,7 +15,7 @@ from biospark_operator.components.objects import Seen
 from biospark_operator.components.ownership import marked
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.errors import RejectedError
+from biospark_operator.engine.outcome import Blocked
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
 from tests.unit.components.test_objects import Cluster as Applied
@@ -86,10 +86,10 @@ async def test_a_missing_image_needs_a_human_and_takes_nothing_away() -> None:
     env = environment(image=None)
     component = workload.component(FakeCluster(), Platform())
     assert component.targets(env) == component.targets(environment())
-    with pytest.raises(RejectedError) as raised:
-        await component.observe(env)
-    assert raised.value.reason == Reason.PLATFORM_SETTING_MISSING
-    assert "set spec.api.image, or platform.apiImage" in raised.value.message
+    refused = component.refuse(env, await component.observe(env))
+    assert isinstance(refused, Blocked)
+    assert refused.reason == Reason.PLATFORM_SETTING_MISSING
+    assert "set spec.api.image, or platform.apiImage" in refused.message
 
 
 def test_the_api_learns_its_place_from_its_settings() -> None:
@@ -226,10 +226,11 @@ async def test_a_new_signing_key_leaves_the_pods_as_they_are() -> None:
 async def test_too_few_connections_for_a_rollout_are_told_before_it_begins() -> None:
     server = {"host": "db.example", "adminSecretRef": {"name": "admin"}}
     env = environment(database={"server": server, "connectionLimit": 3})
-    with pytest.raises(RejectedError) as raised:
-        await workload.component(FakeCluster(), Platform()).observe(env)
-    assert raised.value.reason == Reason.INVALID_SPEC
-    assert "write at least 5" in raised.value.message
+    component = workload.component(FakeCluster(), Platform())
+    refused = component.refuse(env, await component.observe(env))
+    assert isinstance(refused, Blocked)
+    assert refused.reason == Reason.INVALID_SPEC
+    assert "write at least 5" in refused.message
 
 
 async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:

@@ -15,7 +15,7 @@ from biospark_operator.engine.errors import (
     RejectedError,
     UnavailableError,
 )
-from biospark_operator.engine.outcome import Progressing
+from biospark_operator.engine.outcome import Blocked, Progressing
 from biospark_operator.engine.passes import Memory
 from biospark_operator.engine.reconcile import BLOCKED_RETRY, Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
@@ -220,6 +220,27 @@ async def test_one_failing_branch_does_not_hold_up_the_others(world, base, top) 
     await bench.run()
     assert world.things == {"garden": "wanted"}
     assert bench.told("OtherReady") == ("True", "Succeeded")
+
+
+@pytest.mark.parametrize("mode", ["Apply", "Plan"])
+async def test_where_a_component_refuses_nothing_is_planned_or_done(bench, base, mode) -> None:
+    base.refusal = Blocked("NotOwned", "the house is somebody else's")
+    bench.edit(mode=mode)
+    next_ = await bench.run()
+    assert bench.world.things.keys() & {"house"} == set()
+    assert "house" not in str(bench.store.body["status"].get("plan"))
+    assert bench.told("BaseReady") == ("False", "NotOwned")
+    assert bench.told("Stalled") == ("True", "NotOwned")
+    assert next_.after <= BLOCKED_RETRY
+
+
+async def test_what_became_refused_while_it_was_made_is_told_in_the_same_pass(bench, base) -> None:
+    async def somebody_moves_in(env, action) -> None:
+        base.refusal = Blocked("NotOwned", "the house is somebody else's")
+
+    base.apply = somebody_moves_in
+    await bench.run()
+    assert bench.told("BaseReady") == ("False", "NotOwned")
 
 
 async def test_a_failing_component_waits_for_its_backoff_and_a_change_ends_the_wait(bench, base) -> None:

@@ -37,7 +37,7 @@ from biospark_operator.components.manifests import API
 from biospark_operator.components.objects import POLL
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError
-from biospark_operator.engine.outcome import Outcome, Progressing, Ready
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 
 NAME = "database"
 
@@ -81,7 +81,7 @@ class DatabaseComponent:
                 secrets=secrets,
                 authority=server.address.authority,
             )
-        if judge.refusal(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
+        if self.refuse(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
             return seen
         async with server.session(names.database) as session:
             seen = replace(seen, inside=await catalogue.inside(session, names, owned=names.owner in seen.roles))
@@ -92,6 +92,10 @@ class DatabaseComponent:
             has_pods=deployment is not None,
             rolled_out=_rolled_out(deployment),
         )
+
+    def refuse(self, env: Environment, seen: Seen) -> Blocked | Failed | None:
+        """Say why nothing may be done at all, or None where something may."""
+        return judge.refusal(env, seen)
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what is to be done, in order."""
@@ -111,8 +115,6 @@ class DatabaseComponent:
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Say how far the database is."""
-        if (refused := judge.refusal(env, seen)) is not None:
-            return refused
         name = env.spec.database.name
         if pending := self.plan(env, seen):
             more = f" and {len(pending) - 1} more" if len(pending) > 1 else ""

@@ -45,17 +45,12 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
                     "spec.database.name",
                 )
             case Standing.UNOWNED if not adopts:
-                return Blocked(
-                    Reason.NOT_OWNED,
-                    f"{what} on {seen.where} exists and was not created for this environment; drop or rename it, or "
-                    "set spec.adoptionPolicy: IfUnowned to take it over",
-                )
+                way_out = "drop or rename it, or set spec.adoptionPolicy: IfUnowned to take it over"
+                return Blocked(Reason.NOT_OWNED, ownership.not_created_here(f"{what} on {seen.where}", way_out))
     for secret in seen.secrets.values():
         if not ownership.is_ours(secret, env.identity):
-            return Blocked(
-                Reason.NOT_OWNED,
-                f"{ObjectRef.of(secret).short} exists and was not created for this environment; delete or rename it",
-            )
+            refused = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
+            return Blocked(Reason.NOT_OWNED, refused)
     return None
 
 

@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import drift
-from biospark_operator.components.database import credentials, judge, marks, wanted
+from biospark_operator.components.database import credentials, marks, wanted
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.catalogue import WITH_OPTIONS
@@ -28,7 +28,7 @@ from biospark_operator.engine.component import Action, Environment
 
 def plan(env: Environment, seen: Seen) -> list[Action]:
     """Return what is to be done, in order."""
-    if env.spec.database.server is None or judge.refusal(env, seen) is not None:
+    if env.spec.database.server is None:
         return []
     return list(_Planner(env, env.spec.database.server, seen).actions())
 

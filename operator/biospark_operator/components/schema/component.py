@@ -53,7 +53,7 @@ from biospark_operator.components.schema.migration import Run, Runs
 from biospark_operator.components.schema.state import Grant, Migrate, Seen
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError, RejectedError, StillRunningError, UnavailableError
-from biospark_operator.engine.outcome import Outcome
+from biospark_operator.engine.outcome import Blocked, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,10 @@ class SchemaComponent:
             return seen
         found = await self.comparisons.of(fingerprint, seen.where, partial(_compared, server, names))
         return replace(seen, comparison=found)
+
+    def refuse(self, env: Environment, seen: Seen) -> Blocked | None:
+        """Say why this version of the operator must leave the schema alone, or None where it need not."""
+        return verdict.refusal(env, seen)
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
         """Return what is to be done, in order."""

@@ -51,7 +51,7 @@ def plan(env: Environment, server: EffectiveDatabaseServer, seen: Seen) -> list[
 def runnable(env: Environment, seen: Seen) -> Sequence[Revision]:
     """Return the migrations to apply now: all that are pending up to the first that may not be."""
     wishes = env.spec.database.migrations
-    if wishes.policy is MigrationPolicy.MANUAL or _edited(seen):
+    if wishes.policy is MigrationPolicy.MANUAL:
         return ()
     due = list(pending(env, seen))
     refused = next((index for index, revision in enumerate(due) if _is_refused(env, revision)), len(due))
@@ -74,16 +74,14 @@ def target(env: Environment) -> str:
 
 def judge(env: Environment, seen: Seen) -> Outcome:
     """Say how far the schema is. What a human has to see to keeps the API from nothing where there are tables."""
-    usable = seen.revision is not None
     if seen.run is not None:
         return Progressing(Reason.MIGRATING, under_way(env, seen.run), RUNNING_POLL)
-    if (refused := _refusal(env, seen)) is not None:
-        reason, message = refused
-        return Blocked(reason, message, usable=usable)
+    if (held := _held_back(env, seen)) is not None:
+        return held
     if due := pending(env, seen):
         return Progressing(Reason.MIGRATING, f"still to apply: {_names(due)}", RUNNING_POLL)
     if faults := _faults(seen):
-        return Blocked(Reason.SCHEMA_DIFFERS, f"{_schema(env)} was changed by hand: {_listed(faults)}", usable=usable)
+        return _blocked(seen, Reason.SCHEMA_DIFFERS, f"{_schema(env)} was changed by hand: {_listed(faults)}")
     return Ready(Reason.SUCCEEDED, "; ".join([_success(env, seen), *_notes(seen)]))
 
 
@@ -95,42 +93,59 @@ def under_way(env: Environment, run: Run) -> str:
     return f"{_schema(env)}: {done}migration {run.revision} is under way since {run.since:%H:%M:%S} UTC"
 
 
-def _refusal(env: Environment, seen: Seen) -> tuple[Reason, str] | None:
-    """Say why a human is needed before the next migration, or None where none is."""
+def refusal(env: Environment, seen: Seen) -> Blocked | None:
+    """Say why nothing may be done about a schema that this version of the operator does not know, or None."""
+    if seen.run is not None:
+        return None
     known = [revision.name for revision in revisions()]
     if target(env) not in known:
-        return (
+        return _blocked(
+            seen,
             Reason.MIGRATION_UNKNOWN,
             f"spec.database.migrations.target: there is no migration {target(env)} in this version of the operator; "
             f"write {NEWEST} or one of {', '.join(known)}",
         )
     if seen.revision is not None and seen.revision not in known:
-        return (
+        return _blocked(
+            seen,
             Reason.SCHEMA_NEWER,
             f"{_schema(env)} is at migration {seen.revision}, which this version of the operator does not have; it "
             f"knows up to {known[-1]}; install the version that migrated it, or a newer one",
         )
     if changed := _edited(seen):
-        return (
+        return _blocked(
+            seen,
             Reason.MIGRATION_EDITED,
             f"what was applied to {_schema(env)} as {', '.join(changed)} is not what this version of the operator has "
             "under that name; install the version that applied it",
         )
+    return None
+
+
+def _held_back(env: Environment, seen: Seen) -> Blocked | None:
+    """Say why a human is needed before the next migration, or None where none is."""
     due = pending(env, seen)
     if due and env.spec.database.migrations.policy is MigrationPolicy.MANUAL:
-        return (
+        return _blocked(
+            seen,
             Reason.MIGRATIONS_PENDING,
             f"to be applied to {_schema(env)}: {_names(due)}; set spec.database.migrations.policy: Automatic to do "
             "so, beforehand spec.mode: Plan to see the SQL",
         )
     losing = next((revision for revision in due if _is_refused(env, revision)), None)
     if losing is not None and losing is due[0]:
-        return (
+        return _blocked(
+            seen,
             Reason.DATA_LOSS_REFUSED,
             f"migration {losing.name} of {_schema(env)} {_listed(losing.losses)}; make a backup, then set "
             "spec.database.migrations.allowDestructive: true to let it run",
         )
     return None
+
+
+def _blocked(seen: Seen, reason: Reason, message: str) -> Blocked:
+    """Return the call for a human. What has tables can be used meanwhile."""
+    return Blocked(reason, message, usable=seen.revision is not None)
 
 
 def _faults(seen: Seen) -> list[str]:

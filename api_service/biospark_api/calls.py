@@ -20,12 +20,14 @@ from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from biospark_api import documents
 from biospark_api.audit.entries import Entry
 from biospark_api.auth.permissions import PERMISSIONS, Permission
 from biospark_api.auth.tokens import Principal
 from biospark_api.contract import Contract, described
 from biospark_api.correlation import current_request_id
 from biospark_api.database.errors import problem_of
+from biospark_api.fields import WITHIN
 from biospark_api.headers import header
 from biospark_api.problems import ProblemError
 from biospark_api.services import Services
@@ -88,7 +90,9 @@ class Call:
             expected = " or ".join(self.operation.contract.media_types)
             raise ProblemError(415, f"Send the body as Content-Type: {expected}.")
         try:
-            return model.model_validate_json(await self.request.body())
+            return model.model_validate(documents.read(await self.request.body()))
+        except documents.InvalidJsonError as error:
+            raise _unreadable(error, model) from None
         except ValidationError as error:
             raise _invalid(error, "body", model) from None
 
@@ -213,6 +217,12 @@ def _parsed(model: type[BaseModel], query: bytes) -> Any:
         raise _invalid(error, "query", model) from None
 
 
+def _unreadable(error: documents.InvalidJsonError, model: type[BaseModel]) -> RequestValidationError:
+    # What leads through a member that is not known stays out, as its name does.
+    path = error.path if error.path and error.path[0] in model.model_fields else ()
+    return RequestValidationError([{"type": "json", "loc": ("body", *path), "msg": str(error)}])
+
+
 def _invalid(error: ValidationError, where: str, model: type[BaseModel]) -> RequestValidationError:
     faults: list[dict[str, Any]] = []
     for fault in error.errors(include_url=False, include_input=False):
@@ -223,6 +233,13 @@ def _invalid(error: ValidationError, where: str, model: type[BaseModel]) -> Requ
             loc: tuple[int | str, ...] = (where, *fault["loc"][:-1])
             if not any(other["msg"] == message for other in faults):
                 faults.append({"type": "unknown", "loc": loc, "msg": message})
+            continue
+        if fault["type"] == "document":
+            within, message = fault["ctx"][WITHIN], fault["msg"]
+            faults.append({"type": "document", "loc": (where, *fault["loc"], *within), "msg": message})
+            continue
+        if fault["type"] == "model_type":
+            faults.append({"type": "model_type", "loc": (where,), "msg": "Input should be an object"})
             continue
         faults.append({**fault, "loc": (where, *fault["loc"])})
     return RequestValidationError(faults)

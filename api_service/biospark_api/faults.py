@@ -5,6 +5,7 @@ used only when all that was filled into it is known to come from the schema; els
 variable.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ _FROM_SCHEMA = frozenset(
     | {"whole_digits", "expected_schemes", "tz_expected"}
 )
 _FIXED_HEAD = re.compile(r"Input should be a valid [A-Za-z ]+")
+_LONGEST_NAME = 100
 _FALLBACK = "Input is not valid"
 
 
@@ -45,7 +47,13 @@ def _fault(error: Mapping[str, Any]) -> Fault:
 
 
 def _pointer(path: Sequence[str | int]) -> str:
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """The way to a fault, up to a name that no pointer should hold: the client chose it."""
+    parts = itertools.takewhile(_is_name, map(str, path))
+    return "#" + "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _is_name(part: str) -> bool:
+    return len(part) <= _LONGEST_NAME and part.isprintable()
 
 
 def _detail(error: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ What PostgreSQL would refuse is refused here, with a message that helps: NUL cha
 range, text that is too long.
 """
 
-import math
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
@@ -12,8 +11,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-MAX_DEPTH = 32
-"""Deepest nesting of JSON that is stored."""
+from biospark_api import documents
+
+WITHIN = "within"
+"""In the context of a fault of a document: the way from the field to the fault."""
 PASSWORD_LENGTH = (12, 1024)
 """Shortest and longest password."""
 
@@ -64,20 +65,31 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _text(form: str) -> BeforeValidator:
-    """Take text of this form only; pydantic would take a number of seconds as well."""
-    expected = re.compile(form)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_MOMENT = re.compile(_DATE.pattern + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_SPAN = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 
-    def check(value: object) -> object:
-        if not (isinstance(value, str) and expected.fullmatch(value)):
-            raise PydanticCustomError("form", "Input should be a date or moment as RFC 3339 writes it")
+
+# Text of one form only: pydantic would take a number of seconds as well.
+
+
+def _is_date(value: object) -> object:
+    if not (isinstance(value, str) and _DATE.fullmatch(value)):
+        raise PydanticCustomError("form", "Input should be a whole date such as 1985-12-10")
+    return value
+
+
+def _is_moment(value: object) -> object:
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
         return value
-
-    return BeforeValidator(check)
-
-
-_DATE = r"\d{4}-\d\d-\d\d"
-_MOMENT = _DATE + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)"
+    if isinstance(value, str) and _SPAN.fullmatch(value):
+        # A day has no length that holds everywhere, and a year no place among moments: only the client knows.
+        raise PydanticCustomError(
+            "form",
+            "Input should be a moment and not a date; write where the day, month or year begins, "
+            "such as 2024-01-02T00:00:00Z, and keep the date itself in `data`",
+        )
+    raise PydanticCustomError("form", "Input should be a moment with its offset from UTC, such as 2024-01-02T10:30:00Z")
 
 
 def _lived(day: date) -> date:
@@ -102,26 +114,11 @@ def _in_calendar(moment: datetime) -> datetime:
 
 
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
-    _check(value, 1)
+    try:
+        documents.check(value)
+    except documents.InvalidJsonError as error:
+        raise PydanticCustomError("document", "{detail}", {"detail": str(error), WITHIN: error.path}) from None
     return value
-
-
-def _check(value: object, depth: int) -> None:
-    match value:
-        case str():
-            if "\x00" in value:
-                raise PydanticCustomError("nul", "Input should not contain NUL characters")
-        case float():
-            if not math.isfinite(value):
-                raise PydanticCustomError("finite", "Input should contain finite numbers only")
-        case dict() | list():
-            if depth > MAX_DEPTH:
-                raise PydanticCustomError("depth", f"Input should be nested at most {MAX_DEPTH} levels deep")
-            if isinstance(value, dict):
-                for key in value:
-                    _check(key, depth)
-            for item in value.values() if isinstance(value, dict) else value:
-                _check(item, depth + 1)
 
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE), AfterValidator(_not_blank)]
@@ -129,9 +126,9 @@ Email = Annotated[str, Field(max_length=254, pattern=_ADDRESS), AfterValidator(s
 """An e-mail address; kept in lower case, so that one address is one patient or user."""
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ().\-]{1,18}$", max_length=20)]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=50)]
-BirthDate = Annotated[date, _text(_DATE), AfterValidator(_lived)]
-PastMoment = Annotated[AwareDatetime, _text(_MOMENT), AfterValidator(_happened)]
-Moment = Annotated[AwareDatetime, _text(_MOMENT), AfterValidator(_in_calendar)]
+BirthDate = Annotated[date, BeforeValidator(_is_date), AfterValidator(_lived)]
+PastMoment = Annotated[AwareDatetime, BeforeValidator(_is_moment), AfterValidator(_happened)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_is_moment), AfterValidator(_in_calendar)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 NewPassword = Annotated[
     str, Field(min_length=PASSWORD_LENGTH[0], max_length=PASSWORD_LENGTH[1]), AfterValidator(_strong)

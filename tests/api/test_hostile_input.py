@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import socket
 import time
 import uuid
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from biospark_api.fields import MAX_DEPTH
+from biospark_api.documents import MAX_DEPTH
 from tests.api.service import Service
 from tests.api.test_patients import PATIENTS, ada, created
 
@@ -274,6 +275,27 @@ def test_moment_that_cannot_be_is_refused(client: httpx.Client, moment: Any) -> 
     assert problem["errors"][0]["pointer"] == "#/recorded_at"
 
 
+@pytest.mark.parametrize("span", ["2024", "2024-01", "2024-01-02"])
+def test_date_without_a_time_is_refused_with_what_to_write(client: httpx.Client, span: str) -> None:
+    url = f"{PATIENTS}/{created(client)['id']}/records"
+    body = {"record_type": "condition", "data": {"onsetDateTime": span}, "recorded_at": span}
+    (fault,) = _is_problem(client.post(url, json=body), 422)["errors"]
+    assert fault["pointer"] == "#/recorded_at"
+    assert "write where the day, month or year begins, such as 2024-01-02T00:00:00Z" in fault["detail"]
+    (fault,) = _is_problem(client.get(url, params={"since": span}), 422)["errors"]
+    assert "2024-01-02T00:00:00Z" in fault["detail"]
+    stored = client.post(url, json=body | {"recorded_at": f"{span}{'-01-01'[len(span) - 4 :]}T00:00:00Z"})
+    assert (stored.status_code, stored.json()["data"]) == (201, body["data"])
+
+
+def test_moment_of_another_form_is_refused_with_one_of_the_right_form(client: httpx.Client) -> None:
+    url = f"{PATIENTS}/{created(client)['id']}/records"
+    for moment in ("2024-01-02T10:30:00", "2024-01-02T10:30Z", 1704191400):
+        body = {"record_type": "note", "data": {}, "recorded_at": moment}
+        (fault,) = _is_problem(client.post(url, json=body), 422)["errors"]
+        assert fault["detail"] == "Input should be a moment with its offset from UTC, such as 2024-01-02T10:30:00Z"
+
+
 def test_huge_body_is_refused_before_it_is_read(client: httpx.Client) -> None:
     _is_problem(client.post(PATIENTS, content=b"x" * 1_048_577, headers=JSON), 413)
 
@@ -309,6 +331,22 @@ def test_slow_head_is_given_up(start: Callable[..., Service]) -> None:
         assert connection.recv(1000) == b""
     with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as silent:
         assert silent.recv(1000) == b""
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_offer_of_another_protocol_changes_nothing(service: Service, client: httpx.Client, protocol: str) -> None:
+    body = json.dumps(ada()).encode()
+    head = (
+        f"POST {PATIENTS} HTTP/1.1\r\nHost: t\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\n"
+        f"HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {service.token_of('admin')}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", service.ports["api"]), timeout=20) as connection:
+        connection.sendall(head.encode() + body)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            received = answer.read()
+    assert re.findall(rb"HTTP/1.1 (\d+) ", received) == [b"201", b"200"]
 
 
 def test_endless_head_is_refused(service: Service) -> None:

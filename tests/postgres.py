@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,22 @@ class Site:
         conninfo = self.server.conninfo(user, password or self.server.password, database)
         with psycopg.connect(conninfo, autocommit=True, connect_timeout=10) as connection:
             yield connection
+
+    def dumped(self, database: str) -> bytes:
+        """Return a dump of a database, made by the server's own pg_dump as the superuser."""
+        return self.program("pg_dump", "--format=custom", f"--dbname={self.server.conninfo(database=database)}")
+
+    def restore(self, dump: bytes, database: str, *options: str) -> None:
+        """Restore a dump with the server's own pg_restore as the superuser; an error ends it."""
+        into = f"--dbname={self.server.conninfo(database=database)}"
+        self.program("pg_restore", "--exit-on-error", into, *options, input=dump)
+
+    def program(self, name: str, *arguments: str, input: bytes = b"") -> bytes:  # noqa: A002 - subprocess's name
+        """Run one of the server's programs and return what it wrote."""
+        command = [str(self.server.programs / name), *arguments]
+        done = subprocess.run(command, input=input, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
 
     def scalar(self, statement: str, *params: object, database: str = "postgres") -> object:
         """Execute a query and return its only value."""

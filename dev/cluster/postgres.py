@@ -72,6 +72,11 @@ class Server:
         """Certificate of the authority that signed the server's, for servers with TLS."""
         return self.directory / "ca.crt"
 
+    @property
+    def programs(self) -> Path:
+        """Directory of the server's programs, `pg_dump` among them."""
+        return _programs(self.major)
+
     def conninfo(self, user: str = SUPERUSER, password: str | None = None, database: str = "postgres") -> str:
         """Connection string for libpq."""
         secret = self.password if password is None else password

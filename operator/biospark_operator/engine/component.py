@@ -39,6 +39,8 @@ class Environment:
     spec: EffectiveSpec
     #: The annotations of the resource: requests that are no part of the specification.
     annotations: Mapping[str, str] = field(default_factory=dict)
+    #: The status as it was before this pass. It may be lost, so it tells of what was, and of nothing that is.
+    status: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

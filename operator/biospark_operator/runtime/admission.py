@@ -44,7 +44,8 @@ def admission(defaults: PlatformDefaults, operator_namespace: str) -> Admission:
                 "operator",
             )
         annotations = body["metadata"].get("annotations") or {}
-        return Environment(identity_of(body), body["metadata"]["generation"], spec, annotations)
+        status = body.get("status") or {}
+        return Environment(identity_of(body), body["metadata"]["generation"], spec, annotations, status)
 
     return admit
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from psycopg import sql
+
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Servers
@@ -69,6 +71,7 @@ class Operated:
     cluster: SecretsCluster = field(default_factory=SecretsCluster)
     now: datetime = START
     annotations: Mapping[str, str] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
     environment_name: str = "dev"
     runs: Runs = field(default_factory=Runs)
     comparisons: Comparisons = field(default_factory=Comparisons)
@@ -108,15 +111,21 @@ class Operated:
             "adminSecretRef": {"name": "admin"},
         }
         database = {"server": server, "name": self.database, **self.wishes}
-        return replace(environment(self.environment_name, database=database, **self.spec), annotations=self.annotations)
+        specified = environment(self.environment_name, database=database, **self.spec)
+        return replace(specified, annotations=self.annotations, status=self.status)
 
     async def run(self, *, apply: bool = True) -> Report:
         """Make one pass."""
-        return await converge(self.component, self.env, apply=apply, leadership=SoleReplica())
+        report = await converge(self.component, self.env, apply=apply, leadership=SoleReplica())
+        self.status = {**self.status, **report.facts}
+        return report
 
     async def run_schema(self, *, apply: bool = True) -> Report:
         """Make one pass over the schema."""
-        return await converge(self.schema, self.env, apply=apply, leadership=SoleReplica())
+        report = await converge(self.schema, self.env, apply=apply, leadership=SoleReplica())
+        told = {**self.status.get("database", {}), **report.facts.get("database", {})}
+        self.status = {**self.status, "database": told}
+        return report
 
     async def migrated(self) -> Report:
         """Make database and schema, which has to be done soon."""
@@ -196,6 +205,16 @@ class Operated:
         with self.site.connected(self.database) as connection:
             connection.execute(f'SET ROLE "{self.names.owner}"')  # type: ignore[arg-type]
             connection.execute(statement)  # type: ignore[arg-type]
+
+    def replace_database(self, options: str = "") -> None:
+        """Drop the database and make an empty one with its comment, as a restore from a dump begins."""
+        comment = self.site.scalar(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", self.database
+        )
+        self.by_hand("DROP DATABASE {database} WITH (FORCE)")
+        self.by_hand(f"CREATE DATABASE {{database}} OWNER {{owner}} {options} TEMPLATE template0")
+        noted = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(self.database), sql.Literal(comment))
+        self.site.sql(noted)
 
     def by_hand(self, statement: str, *, inside: bool = False) -> None:
         """Execute a statement as somebody else, with `{name}` for each of the names."""

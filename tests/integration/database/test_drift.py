@@ -106,13 +106,6 @@ async def test_tables_of_others_are_told(one: Operated) -> None:
     assert "belong to others, so migrations can't change them: postgres (1)" in report.outcome.message
 
 
-async def test_a_database_that_was_dropped_is_made_anew(operated: Operated) -> None:
-    await operated.run()
-    operated.by_hand("DROP DATABASE {database} WITH (FORCE)")
-    assert isinstance((await operated.run()).outcome, Ready)
-    assert operated.as_app("SELECT 1") == [(1,)]
-
-
 async def test_a_login_that_was_dropped_comes_back_with_its_password(one: Operated) -> None:
     await one.run()
     before = one.secret()
@@ -149,8 +142,7 @@ async def test_a_password_that_somebody_put_into_the_secret_counts(one: Operated
 
 async def test_an_encoding_that_cannot_be_changed_is_named(one: Operated) -> None:
     await one.run()
-    one.by_hand("DROP DATABASE {database} WITH (FORCE)")
-    one.by_hand("CREATE DATABASE {database} OWNER {owner} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    one.replace_database("ENCODING 'LATIN1' LOCALE 'C'")
     report = await one.run()
     assert isinstance(report.outcome, Blocked)
     assert report.outcome.reason == Reason.DATABASE_INCOMPATIBLE
@@ -159,8 +151,7 @@ async def test_an_encoding_that_cannot_be_changed_is_named(one: Operated) -> Non
 
 async def test_another_collation_is_named_and_works(one: Operated) -> None:
     await one.run()
-    one.by_hand("DROP DATABASE {database} WITH (FORCE)")
-    one.by_hand("CREATE DATABASE {database} OWNER {owner} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0")
+    one.replace_database("ENCODING 'UTF8' LOCALE 'C'")
     report = await one.run()
     assert isinstance(report.outcome, Ready)
     assert "its collation C is not the server's C.UTF-8" in report.outcome.message

@@ -137,6 +137,31 @@ async def test_a_repair_is_told_as_drift(env: Operated, one_site: Site, admin: s
     assert entry["summary"] == f'ALTER DATABASE "{one_site.name}_db" CONNECTION LIMIT -1'
 
 
+async def test_a_database_that_is_gone_stalls_the_environment_and_tears_nothing(
+    env: Operated, one_site: Site, admin: str
+) -> None:
+    env.apply(deletionPolicy="Delete", database=database(one_site, admin))
+    await ready(env)
+    await env.run()
+    held, pods = await secret(env), (await deployment(env))["spec"]
+    env.kubectl("annotate", "bse", env.name, "biospark.ai/rotate-requested-at=1")
+    one_site.sql(f'DROP DATABASE "{one_site.name}_db" WITH (FORCE)')
+    await env.run()
+    await env.run()
+    assert await env.told("Stalled") == ("True", "DatabaseMissing")
+    assert (await secret(env), (await deployment(env))["spec"]) == (held, pods)
+    assert (await env.status()).get("drift", []) == []
+    said = (await env.message("DatabaseReady")).partition("biospark.ai/allow-empty-database: ")[2]
+    env.kubectl("annotate", "bse", env.name, f"biospark.ai/allow-empty-database={said.partition(' ')[0]}")
+    await ready(env)
+    log_in(one_site, await secret(env))
+    assert await env.told("SchemaReady") == ("True", "Succeeded")
+    one_site.sql(f'DROP DATABASE "{one_site.name}_db" WITH (FORCE)')
+    await env.run()
+    assert await env.told("Stalled") == ("True", "DatabaseMissing")
+    await env.torn_down()
+
+
 async def test_deletion_drops_the_database_where_it_may(env: Operated, one_site: Site, admin: str) -> None:
     env.apply(deletionPolicy="Delete", database=database(one_site, admin))
     await ready(env)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg import sql
 
+from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.marks import Origin
 from biospark_operator.engine.outcome import Ready
@@ -150,11 +151,68 @@ async def test_what_a_role_owns_elsewhere_is_never_dropped(operated: Operated) -
     assert there(operated) == (False, set())
 
 
-async def test_what_was_created_and_never_marked_is_dropped_as_well(one: Operated) -> None:
-    await one.run()
-    one.by_hand("COMMENT ON DATABASE {database} IS NULL")
-    await one.removed()
-    assert there(one) == (False, set())
+async def killed_between_creating_and_marking(operated: Operated) -> None:
+    """Begin a pass that is killed when CREATE DATABASE was answered."""
+    env, component = operated.env, operated.component
+    planned = component.plan(env, await component.observe(env))
+    made = next(i for i, action in enumerate(planned) if "CREATE DATABASE" in action.summary)
+    for action in planned[: made + 1]:
+        await component.apply(env, action)
+    assert mark(operated) is None
+
+
+def mark(operated: Operated) -> marks.Mark | None:
+    query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+    return marks.parse(str(operated.site.scalar(query, operated.database)))
+
+
+async def test_what_was_created_and_never_marked_is_dropped_as_well(operated: Operated) -> None:
+    await killed_between_creating_and_marking(operated)
+    await operated.removed()
+    assert there(operated) == (False, set())
+
+
+async def test_what_was_created_before_a_kill_is_marked_as_that(operated: Operated) -> None:
+    await killed_between_creating_and_marking(operated)
+    await operated.settled()
+    made = mark(operated)
+    assert made is not None
+    assert made.origin is Origin.CREATED
+
+
+async def test_a_database_made_by_hand_for_our_owner_is_not_ours(operated: Operated) -> None:
+    await operated.stopped_after(1)
+    assert there(operated) == (False, {operated.names.owner})
+    operated.by_hand("CREATE DATABASE {database} OWNER {owner}")
+    assert (await operated.run()).outcome.reason == Reason.NOT_OWNED
+    await operated.removed()
+    assert there(operated)[0]
+
+
+async def test_a_database_made_by_hand_and_adopted_is_never_dropped(operated: Operated) -> None:
+    await operated.stopped_after(1)
+    operated.by_hand("CREATE DATABASE {database} OWNER {owner}")
+    operated.spec = {"adoptionPolicy": "IfUnowned"}
+    assert isinstance((await operated.run()).outcome, Ready)
+    assert (await operated.run()).done == ()
+    made = mark(operated)
+    assert made is not None
+    assert made.origin is Origin.ADOPTED
+    assert (await operated.removed()).released
+    assert there(operated)[0]
+
+
+async def test_what_was_kept_is_never_dropped_by_the_next_environment(operated: Operated) -> None:
+    await operated.migrated()
+    await operated.removed(retain=True)
+    roles = there(operated)[1]
+    successor = Operated(
+        operated.site, operated.servers, operated.database, {"adoptionPolicy": "IfUnowned"}, environment_name="next"
+    )
+    assert isinstance((await successor.migrated()).outcome, Ready)
+    assert (await successor.run()).done == ()
+    assert (await successor.removed()).released
+    assert there(operated) == (True, roles)
 
 
 @pytest.mark.parametrize("step", range(1, 6))

@@ -41,6 +41,8 @@ from tests.fakes.environments import environment
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = Names("biospark_dev")
 OURS = marks.marked(None, Mark("dev", "uid-of-dev", Origin.CREATED))
+ID = 4242
+OWNERS = marks.marked(None, Mark("dev", "uid-of-dev", Origin.CREATED, creates=ID, holds=ID))
 ANOTHERS = marks.marked(None, Mark("other", "uid-of-other", Origin.CREATED))
 
 
@@ -62,7 +64,9 @@ def nothing(**changes: Any) -> Seen:
 def everything(**changes: Any) -> Seen:
     """Return a server on which all is as it shall be."""
     roles = {
-        name: SeenRole(name, role.login, role.inherit, role.connection_limit, comment=OURS)
+        name: SeenRole(
+            name, role.login, role.inherit, role.connection_limit, comment=OWNERS if name == NAMES.owner else OURS
+        )
         for name, role in wanted.roles(NAMES, None).items()
         if name != NAMES.logins[1]
     }
@@ -76,7 +80,7 @@ def everything(**changes: Any) -> Seen:
         nothing(),
         roles=roles,
         memberships=tuple(Membership(role, member, "admin") for role, member in sorted(pairs)),
-        database=SeenDatabase(NAMES.owner, "UTF8", "C.UTF-8", -1, frozenset(on_database), OURS),
+        database=SeenDatabase(NAMES.owner, "UTF8", "C.UTF-8", -1, frozenset(on_database), OURS, object_id=ID),
         inside=Inside(
             public_grants=frozenset({Grant(NAMES.app, "USAGE"), Grant(NAMES.reader, "USAGE")}), defaults=defaults
         ),
@@ -214,7 +218,7 @@ def test_grants_of_others_are_left_and_named() -> None:
         (with_database(encoding="LATIN1"), Reason.DATABASE_INCOMPATIBLE, "LATIN1"),
         (with_database(comment=ANOTHERS), Reason.DATABASE_CONFLICT, "environment other"),
         (with_role(NAMES.reader, comment="theirs"), Reason.NOT_OWNED, "role biospark_dev_reader"),
-        (with_database(comment=None, owner="dba"), Reason.NOT_OWNED, "IfUnowned"),
+        (with_database(comment=None, owner="dba", object_id=7), Reason.NOT_OWNED, "IfUnowned"),
     ],
 )
 def test_what_is_refused_is_explained(seen: Seen, reason: Reason, words: str) -> None:
@@ -230,7 +234,7 @@ def test_a_database_that_was_created_and_not_marked_is_marked() -> None:
 
 
 def test_an_adopted_database_keeps_its_comment_and_remembers_its_owner() -> None:
-    seen = with_database(comment="precious", owner="dba")
+    seen = with_database(comment="precious", owner="dba", object_id=7)
     text = "\n".join(sql(env(adoptionPolicy="IfUnowned"), seen))
     assert 'OWNER TO "biospark_dev_owner"; GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "biospark_dev" TO "dba"' in text
     assert "precious\n" in text
@@ -238,7 +242,7 @@ def test_an_adopted_database_keeps_its_comment_and_remembers_its_owner() -> None
 
 
 def test_everybody_who_came_in_as_everybody_is_named_before_that_ends() -> None:
-    seen = with_database(comment="precious", owner="dba", grants=frozenset({Grant(PUBLIC, "CONNECT")}))
+    seen = with_database(comment="precious", owner="dba", object_id=7, grants=frozenset({Grant(PUBLIC, "CONNECT")}))
     seen = replace(seen, inside=Inside(bystanders=("analyst",)))
     text = "\n".join(sql(env(adoptionPolicy="IfUnowned"), seen))
     assert text.index('GRANT CONNECT ON DATABASE "biospark_dev" TO "analyst"') < text.index("FROM PUBLIC")

@@ -25,6 +25,9 @@ RECONCILE_REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
 ROTATE_REQUESTED_AT = f"{GROUP}/rotate-requested-at"
 """Annotation: any new value asks for new credentials of the database."""
 
+ALLOW_EMPTY_DATABASE = f"{GROUP}/allow-empty-database"
+"""Annotation: which lost database an empty one may take the place of, as the condition names it."""
+
 FINALIZER = f"{GROUP}/finalizer"
 """Keeps the resource until everything that was made for it is gone."""
 

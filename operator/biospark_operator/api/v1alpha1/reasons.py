@@ -159,6 +159,12 @@ class Reason(StrEnum):
         "Move the data to a server or database as the message says.",
     )
 
+    DATABASE_MISSING = (
+        "DatabaseMissing",
+        "A database that was there is gone, or what was in it is.",
+        "Restore it, or correct the address of the server; the message says how to begin with an empty one.",
+    )
+
     # The schema of the database
     MIGRATING = ("Migrating", "Migrations of the schema are being applied.", "Wait; the message says how far it is.")
     MIGRATION_FAILED = (

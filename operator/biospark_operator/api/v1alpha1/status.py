@@ -67,6 +67,11 @@ class DatabaseStatus(StatusModel):
     """The database as last seen."""
 
     name: Short | None = Field(None, description="Name of the database.")
+    object_id: int | None = Field(
+        None,
+        ge=0,
+        description="Object id of the database on its server. A database that is made anew has another one.",
+    )
     server_version: Short | None = Field(None, description="Version of the server.")
     schema_revision: Short | None = Field(None, description="Migration that the schema is at.")
     target_revision: Short | None = Field(None, description="Migration that the schema should be at.")

@@ -23,6 +23,8 @@ from biospark_operator.components.database.state import (
 
 #: Membership has options from this version on.
 WITH_OPTIONS = 160000
+#: What pg_database has for datconnlimit once DROP DATABASE began.
+INVALID = -2
 #: The attributes of roles that none of ours has, by the columns of pg_roles.
 POWERS: Mapping[str, str] = {
     "rolsuper": "SUPERUSER",
@@ -111,7 +113,7 @@ async def database(session: Session, name: str) -> SeenDatabase | None:
     rows = await session.rows(
         "read the database",
         """SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate AS collation,
-                  datconnlimit AS connection_limit, datallowconn AS allows,
+                  datconnlimit AS connection_limit, datallowconn AS allows, oid,
                   shobj_description(oid, 'pg_database') AS comment
              FROM pg_database WHERE datname = %s""",
         name,
@@ -135,6 +137,8 @@ async def database(session: Session, name: str) -> SeenDatabase | None:
         grants=_grants(grants),
         comment=row["comment"],
         allows_connections=row["allows"],
+        object_id=row["oid"],
+        is_whole=row["connection_limit"] != INVALID,
     )
 
 

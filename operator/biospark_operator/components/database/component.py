@@ -19,7 +19,7 @@ from biospark_operator.clients.postgres import Server
 from biospark_operator.clients.postgres_errors import LoginRefusedError
 from biospark_operator.clients.postgres_session import Login, Session
 from biospark_operator.components import namespace, ownership, readiness
-from biospark_operator.components.database import catalogue, credentials, judge, removal
+from biospark_operator.components.database import catalogue, credentials, existence, judge, removal
 from biospark_operator.components.database import plan as planning
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.access import Access
@@ -40,6 +40,8 @@ from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 
 NAME = "database"
+#: What stays in the status when it can't be seen any more: from this it is known what is missing.
+_REMEMBERED = ("objectId", "schemaRevision", "targetRevision")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,13 @@ class DatabaseComponent:
         """Return `status.database`."""
         account, _ = credentials.accounts(Names(env.spec.database.name))
         held = credentials.stored(account, seen.secrets.get(account.secret))
-        told = {"name": env.spec.database.name, "serverVersion": seen.server.version}
+        object_id = seen.database.object_id if seen.database else None
+        anew = existence.begins_anew(env, existence.owner_mark(env, seen), object_id)
+        known = {} if anew else existence.remembered(env)
+        told = {key: known[key] for key in _REMEMBERED if key in known}
+        told |= {"name": env.spec.database.name, "serverVersion": seen.server.version}
+        if seen.database is not None and judge.refusal(env, seen) is None:
+            told["objectId"] = object_id
         if held is not None:
             told |= {"activeUser": held.user, "rotatedAt": credentials.stamp(held.rotated_at)}
         return {"database": told}

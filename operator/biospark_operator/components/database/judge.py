@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import ownership
-from biospark_operator.components.database import credentials, marks, wanted
-from biospark_operator.components.database.marks import Origin, Standing
+from biospark_operator.components.database import credentials, existence, marks, wanted
+from biospark_operator.components.database.marks import Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
@@ -26,13 +27,13 @@ def refusal(env: Environment, seen: Seen) -> Blocked | Failed | None:
             Reason.SERVER_UNAVAILABLE,
             f"{seen.where} is read-only; point spec.database.server at the primary, or see why it accepts no writes",
         )
-    return _foreign(env, seen) or _fixed(env, seen)
+    return _foreign(env, seen) or _missing(env, seen) or _fixed(env, seen)
 
 
 def _foreign(env: Environment, seen: Seen) -> Blocked | None:
     names, adopts = Names(env.spec.database.name), env.spec.adoption_policy is AdoptionPolicy.IF_UNOWNED
     things = [(f"role {name}", role.comment) for name, role in sorted(seen.roles.items())]
-    if seen.database is not None and not _was_created_here(env, seen):
+    if seen.database is not None and not _is_to_be_marked(env, seen):
         things.insert(0, (f"database {names.database}", seen.database.comment))
     for what, comment in things:
         match marks.standing(comment, env.identity):
@@ -54,14 +55,28 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
     return None
 
 
-def _was_created_here(env: Environment, seen: Seen) -> bool:
-    """Whether we created the database and were stopped before we could mark it: our own owner has it."""
-    names, database = Names(env.spec.database.name), seen.database
-    if database is None or database.comment is not None or database.owner != names.owner:
-        return False
-    owner = seen.roles.get(names.owner)
-    mark = marks.parse(owner.comment if owner else None)
-    return mark is not None and mark.uid == env.uid and mark.origin is Origin.CREATED
+def _is_to_be_marked(env: Environment, seen: Seen) -> bool:
+    """Whether we created the database and it has no mark, because we were stopped or somebody took it away."""
+    return existence.was_created(env, seen) and marks.parse(seen.database.comment if seen.database else None) is None
+
+
+def _missing(env: Environment, seen: Seen) -> Blocked | None:
+    name = env.spec.database.name
+    if seen.database is not None and not seen.database.is_whole:
+        return Blocked(
+            Reason.DATABASE_MISSING,
+            f"database {name} on {seen.where} is what an interrupted DROP DATABASE left, and can't be read any more; "
+            "drop it and restore it",
+        )
+    missing = existence.lost(env, seen)
+    if missing is None or existence.may_be_created(env, seen):
+        return None
+    return Blocked(
+        Reason.DATABASE_MISSING,
+        f"database {name} was there and is not on {seen.where} any more; restore it there, or correct "
+        "spec.database.server if this is the wrong server; only where its data may be lost annotate the environment "
+        f"with {ALLOW_EMPTY_DATABASE}: {existence.consent(env, missing)} to begin with an empty one",
+    )
 
 
 def _fixed(env: Environment, seen: Seen) -> Blocked | None:

@@ -40,6 +40,12 @@ class Mark:
     uid: str
     origin: Origin
     former_owner: str | None = None
+    #: On the owner role, the object id under which the database is, or is about to be, created for the environment.
+    creates: int | None = None
+    #: On the owner role, the object id of the database that was there.
+    holds: int | None = None
+    #: On the owner role, whether that database had a schema: migrations were applied.
+    filled: bool = False
 
 
 def parse(comment: str | None) -> Mark | None:
@@ -49,9 +55,22 @@ def parse(comment: str | None) -> Mark | None:
         return None
     try:
         said = json.loads(last.removeprefix(PREFIX))
-        return Mark(said["environment"], said["uid"], Origin(said["origin"]), said.get("former_owner"))
+        return Mark(
+            said["environment"],
+            said["uid"],
+            Origin(said["origin"]),
+            said.get("former_owner"),
+            _number(said.get("creates")),
+            _number(said.get("holds")),
+            said.get("filled") is True,
+        )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def ours(comment: str | None, owner: Identity) -> Mark | None:
+    """Return the mark in a comment if it says that the thing is the environment's."""
+    return parse(comment) if standing(comment, owner) is Standing.OURS else None
 
 
 def standing(comment: str | None, owner: Identity) -> Standing:
@@ -64,13 +83,17 @@ def standing(comment: str | None, owner: Identity) -> Standing:
 
 def marked(comment: str | None, mark: Mark) -> str:
     """Return a comment with `mark` in place of the one it has, if any; the rest stays."""
-    said = {key: value for key, value in asdict(mark).items() if value is not None}
+    said = {key: value for key, value in asdict(mark).items() if value is not None and value is not False}
     return "\n".join([*_foreign(comment), PREFIX + json.dumps(said)])
 
 
 def unmarked(comment: str | None) -> str | None:
     """Return what others wrote of a comment, or None where that is nothing."""
     return "\n".join(_foreign(comment)) or None
+
+
+def _number(said: object) -> int | None:
+    return said if isinstance(said, int) and not isinstance(said, bool) else None
 
 
 def _foreign(comment: str | None) -> list[str]:

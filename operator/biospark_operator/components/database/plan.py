@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import drift
-from biospark_operator.components.database import credentials, marks, wanted
+from biospark_operator.components.database import credentials, existence, marks, wanted
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.catalogue import WITH_OPTIONS
@@ -72,8 +72,12 @@ class _Planner:
         statements: list[Statement] = []
         if options := _attributes(role, found):
             statements.append(do.alter_role(role.name, options))
+        mark = self.role_mark(role.name, found.comment)
         if marks.standing(found.comment, self.env.identity) is not Standing.OURS:
-            statements.append(do.comment_role(role.name, marks.marked(found.comment, self.mark(Origin.ADOPTED))))
+            statements.append(do.comment_role(role.name, marks.marked(found.comment, mark)))
+        elif mark != marks.parse(found.comment):
+            noted = do.comment_role(role.name, marks.marked(found.comment, mark))
+            yield self.run(Verb.UPDATE, self.role_id(role.name), noted, routine=True)
         statements += [
             do.revoke_role(m.role, m.member, m.grantor if self.seen.server.version_number >= WITH_OPTIONS else None)
             for m in self.seen.memberships
@@ -88,7 +92,24 @@ class _Planner:
     def creation(self, role: wanted.Role) -> list[Statement]:
         """Return what makes a role; the mark comes with it, so there is never one without."""
         made = do.create_role(role.name, login=role.login, inherit=role.inherit, connection_limit=role.connection_limit)
-        return [made, do.comment_role(role.name, marks.marked(None, self.mark(Origin.CREATED)))]
+        return [made, do.comment_role(role.name, marks.marked(None, self.role_mark(role.name)))]
+
+    def role_mark(self, role: str, comment: str | None = None) -> Mark:
+        """Return the mark of a role. The owner's says which database is, or is about to be, its own."""
+        there = marks.parse(comment)
+        if role not in self.seen.roles:
+            kept = self.mark(Origin.CREATED)
+        elif there is None or marks.standing(comment, self.env.identity) is not Standing.OURS:
+            # What is taken over was not created here, and neither was its database.
+            kept = replace(there or self.mark(Origin.ADOPTED), environment=self.env.name, uid=self.env.uid)
+            kept = replace(kept, origin=Origin.ADOPTED, creates=None)
+        else:
+            kept = there
+        if role != self.names.owner:
+            return kept
+        if self.seen.database is not None:
+            return replace(kept, holds=self.seen.database.object_id)
+        return replace(kept, creates=existence.intended_id(self.env, self.seen), holds=None, filled=False)
 
     def memberships(self) -> Iterator[Action]:
         """Make our roles members of each other, and the operator's role of the owner, so that it may act as it."""
@@ -110,17 +131,20 @@ class _Planner:
     def database(self) -> Iterator[Action]:
         """Make the database, and keep it as it shall be."""
         name, owner, found = self.names.database, self.names.owner, self.seen.database
+        created = found is None or existence.was_created(self.env, self.seen)
         if found is None:
-            yield self.run(Verb.CREATE, self.database_id(), do.create_database(name, owner), transaction=False)
-            found = _as_created(owner)
+            object_id = existence.intended_id(self.env, self.seen)
+            made = do.create_database(name, owner, object_id)
+            yield self.run(Verb.CREATE, self.database_id(), made, transaction=False)
+            found = _as_created(owner, object_id)
         elif found.owner != owner:
             # Who owned it keeps its rights, which go with ownership otherwise.
             keep = do.grant_database(name, wanted.on_database(self.names)[owner], found.owner)
             yield self.run(Verb.UPDATE, self.database_id(), do.own_database(name, owner), keep)
         statements: list[Statement] = []
         if marks.standing(found.comment, self.env.identity) is not Standing.OURS:
-            adopted = found.owner != owner
-            mark = self.mark(Origin.ADOPTED, found.owner) if adopted else self.mark(Origin.CREATED)
+            former = found.owner if found.owner != owner else None
+            mark = self.mark(Origin.CREATED) if created else self.mark(Origin.ADOPTED, former)
             statements.append(do.comment_database(name, marks.marked(found.comment, mark)))
         if any(grant.grantee == PUBLIC for grant in found.grants):
             # Who came in as everybody does goes on to come in.
@@ -136,6 +160,12 @@ class _Planner:
             statements.append(do.admit_to_database(name, allowed=True))
         if statements:
             yield self.run(Verb.UPDATE, self.database_id(), *statements, role=owner)
+        if self.seen.database is None:
+            known = self.seen.roles.get(owner)
+            comment = known.comment if known else None
+            holding = replace(self.role_mark(owner, comment), holds=found.object_id)
+            noted = do.comment_role(owner, marks.marked(comment, holding))
+            yield self.run(Verb.UPDATE, self.role_id(owner), noted, routine=True)
 
     def rights_inside(self) -> Iterator[Action]:
         """Set rights on the schema, on what will be made, and on what nobody was let at."""
@@ -293,8 +323,8 @@ def _attributes(role: wanted.Role, found: SeenRole) -> list[do.Option]:
     return options
 
 
-def _as_created(owner: str) -> SeenDatabase:
+def _as_created(owner: str, object_id: int) -> SeenDatabase:
     """Return the database as CREATE DATABASE makes it."""
     everybody = [Grant(PUBLIC, privilege) for privilege in ("CONNECT", "TEMPORARY")]
     own = [Grant(owner, privilege) for privilege in ("CONNECT", "CREATE", "TEMPORARY")]
-    return SeenDatabase(owner, wanted.ENCODING, "", -1, frozenset([*everybody, *own]))
+    return SeenDatabase(owner, wanted.ENCODING, "", -1, frozenset([*everybody, *own]), object_id=object_id)

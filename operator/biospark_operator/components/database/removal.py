@@ -35,12 +35,13 @@ class Remains:
 
     def mark_of_database(self, owner: Identity) -> Mark | None:
         """Return our mark on the database. Also without one it is ours if we created it and could not mark it."""
-        if self.database is None:
+        if self.database is None or marks.parse(self.database.comment) is not None:
+            return marks.ours(self.database.comment, owner) if self.database else None
+        role = self.roles.get(self.names.owner)
+        mark = marks.ours(role.comment if role else None, owner)
+        if mark is None or mark.creates != self.database.object_id:
             return None
-        mark = marks.parse(self.database.comment)
-        if mark is None and self.database.owner == self.names.owner in self.roles:
-            mark = marks.parse(self.roles[self.names.owner].comment)
-        return mark if mark is not None and mark.uid == owner.uid and mark.origin is not Origin.RELEASED else None
+        return Mark(mark.environment, mark.uid, Origin.CREATED)
 
     def ours(self, owner: Identity) -> list[SeenRole]:
         """Return the roles that are marked as the environment's."""
@@ -121,7 +122,8 @@ async def _drop_database(server: Server, found: Remains, ours: Sequence[SeenRole
             f"lock out the logins of {name}",
             [do.alter_role(login, [do.role_option("LOGIN", on=False)]) for login in logins],
         )
-        await session.run(f"close database {name}", [do.admit_to_database(name, allowed=False)])
+        if found.database is not None and found.database.is_whole:
+            await session.run(f"close database {name}", [do.admit_to_database(name, allowed=False)])
     await server.forget(name)
     async with server.session() as session:
         strangers = await session.rows(

@@ -49,7 +49,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class SeenDatabase:
-    """A database as the server's catalogue has it."""
+    """A database as the server's catalogue has it.
+
+    `is_whole` is false where DROP DATABASE was interrupted: nothing in it can be read any more.
+    """
 
     owner: str
     encoding: str
@@ -58,6 +61,8 @@ class SeenDatabase:
     grants: frozenset[Grant]
     comment: str | None = None
     allows_connections: bool = True
+    object_id: int = 0
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,9 +81,10 @@ def revoke_role(role: str, member: str, grantor: str | None = None) -> Statement
     return _join("REVOKE {} FROM {}", role, member) + by
 
 
-def create_database(name: str, owner: str) -> Statement:
-    """Create a database in UTF-8, from the template that nobody changed."""
-    return _join("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'", name, owner)
+def create_database(name: str, owner: str, object_id: int) -> Statement:
+    """Create a database in UTF-8, from the template that nobody changed, under an id that is known beforehand."""
+    identified = sql.SQL(f" OID {int(object_id)}")
+    return _join("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'", name, owner) + identified
 
 
 def drop_database(name: str) -> Statement:

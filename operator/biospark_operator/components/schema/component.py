@@ -42,15 +42,16 @@ from biospark_operator.clients.postgres import Server
 from biospark_operator.clients.postgres_errors import MissingDatabaseError, translated
 from biospark_operator.clients.postgres_session import Login, Session
 from biospark_operator.components import database
+from biospark_operator.components.database import marks
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import set_password
 from biospark_operator.components.database.credentials import new_password
 from biospark_operator.components.database.names import Names
-from biospark_operator.components.database.statements import take_password
+from biospark_operator.components.database.statements import comment_role, take_password
 from biospark_operator.components.schema import verdict
 from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.migration import Run, Runs
-from biospark_operator.components.schema.state import Grant, Migrate, Seen
+from biospark_operator.components.schema.state import Grant, Migrate, Note, Seen
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError, RejectedError, StillRunningError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Outcome
@@ -99,7 +100,7 @@ class SchemaComponent:
         names = Names(env.spec.database.name)
         try:
             async with server.session(names.database) as session:
-                seen, fingerprint = await _read(session, names, seen)
+                seen, fingerprint = await _read(session, names, env.identity, seen)
         except MissingDatabaseError:
             return seen
         if seen.revision != HEAD:
@@ -124,6 +125,9 @@ class SchemaComponent:
                 names, server = Names(env.spec.database.name), await self.access.to(_server(env))
                 async with server.session(names.database) as session:
                     await session.run("set rights on tables", wanted, role=names.owner)
+            case Note():
+                async with (await self.access.to(_server(env))).session() as session:
+                    await _note(session, Names(env.spec.database.name), env.identity)
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Say how far the schema is."""
@@ -166,6 +170,8 @@ class SchemaComponent:
                 with contextlib.suppress(OutsideError):
                     async with server.session() as session:
                         await session.run("take a password away", [take_password(names.migrator)])
+                        if run.applied:
+                            await _note(session, names, env.identity)
         except _FAULTS as error:
             problem = error if isinstance(error, OutsideError) else _problem(error, env, run, str(server.address))
             failures = self.runs.failed(key)
@@ -214,8 +220,19 @@ def _comparison(connection: Connection[Any]) -> Comparison:
         return compare(borrowed)
 
 
-async def _read(session: Session, names: Names, seen: Seen) -> tuple[Seen, str]:
+async def _note(session: Session, names: Names, owner: Identity) -> None:
+    """Write on the owner role that its database has a schema, so that one without is known to have lost it."""
+    rows = await session.rows("read the owner role", _OWNER, names.owner)
+    comment = rows[0]["comment"] if rows else None
+    mark = marks.ours(comment, owner)
+    if mark is not None and not mark.filled:
+        noted = comment_role(names.owner, marks.marked(comment, replace(mark, filled=True)))
+        await session.run("note that there is a schema", [noted])
+
+
+async def _read(session: Session, names: Names, owner: Identity, seen: Seen) -> tuple[Seen, str]:
     """Return the schema, and what tells it from every other one."""
+    (this,) = await session.rows("read which database it is", _DATABASE, names.owner)
     (row,) = await session.rows("read the schema", FINGERPRINT)
     tables, fingerprint = set(row["relations"] or ()), row["fingerprint"] or ""
     versions = await session.rows("read its migration", _VERSION) if VERSIONS in tables else []
@@ -229,6 +246,8 @@ async def _read(session: Session, names: Names, seen: Seen) -> tuple[Seen, str]:
     revision = versions[0]["version_num"] if versions else None
     return replace(
         seen,
+        object_id=this["oid"],
+        owner=marks.ours(this["comment"], owner),
         revision=revision,
         history={entry["revision"]: entry["checksum"] for entry in history},
         missing_agents=tuple(name for key, name in DEFAULT_AGENTS.items() if (key, name) not in there)
@@ -243,6 +262,11 @@ async def _read(session: Session, names: Names, seen: Seen) -> tuple[Seen, str]:
     ), fingerprint
 
 
+_OWNER = "SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles WHERE rolname = %s"
+_DATABASE = """
+SELECT d.oid, shobj_description(r.oid, 'pg_authid') AS comment
+  FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = %s WHERE d.datname = current_database()
+"""
 _VERSION = f"SELECT version_num FROM public.{VERSIONS}"  # noqa: S608 - constants
 _HISTORY = f"SELECT revision, checksum FROM public.{HISTORY}"  # noqa: S608 - constants
 _AGENTS = "SELECT type, name FROM public.agents"

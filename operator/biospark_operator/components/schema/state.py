@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from biospark_api.db import Comparison
+from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.schema.migration import Run
 
 
@@ -25,6 +26,9 @@ class Seen:
     missing_agents: tuple[str, ...] = ()
     #: By role and table that our owner has: the privileges there are.
     rights: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    #: Object id of the database, and what the owner role says of it.
+    object_id: int | None = None
+    owner: Mark | None = None
     #: The migrations that are under way.
     run: Run | None = None
 
@@ -35,6 +39,11 @@ class Migrate:
 
     revision: str
     last: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write on the owner role that there is a schema."""
 
 
 @dataclass(frozen=True, slots=True)

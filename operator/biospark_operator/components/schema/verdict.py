@@ -10,10 +10,11 @@ from biospark_operator.api.v1alpha1.database import MigrationPolicy
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.status import Verb
+from biospark_operator.components.database import existence
 from biospark_operator.components.database.names import Names, database_id
 from biospark_operator.components.database.statements import shown
 from biospark_operator.components.schema.migration import Run
-from biospark_operator.components.schema.state import Grant, Migrate, Seen
+from biospark_operator.components.schema.state import Grant, Migrate, Note, Seen
 from biospark_operator.engine.component import Action, Environment
 from biospark_operator.engine.convergence import RUNNING_POLL
 from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
@@ -45,6 +46,9 @@ def plan(env: Environment, server: EffectiveDatabaseServer, seen: Seen) -> list[
     for role, wanted in ((names.app, API_PRIVILEGES), (names.reader, READER_PRIVILEGES)):
         if role in seen.rights and (repair := statements(role, wanted, seen.rights[role])):
             actions.append(Action(Verb.UPDATE, target, shown(repair), payload=Grant(tuple(repair))))
+    if seen.revision is not None and seen.owner is not None and not seen.owner.filled:
+        noting = f"note on the role {names.owner} that its database has a schema"
+        actions.append(Action(Verb.UPDATE, target, noting, routine=True, payload=Note()))
     return actions
 
 
@@ -94,9 +98,17 @@ def under_way(env: Environment, run: Run) -> str:
 
 
 def refusal(env: Environment, seen: Seen) -> Blocked | None:
-    """Say why nothing may be done about a schema that this version of the operator does not know, or None."""
+    """Say why a schema must be left alone, or None: it is gone, or this version of the operator does not know it."""
     if seen.run is not None:
         return None
+    if seen.revision is None and existence.was_emptied(env, seen.owner, seen.object_id):
+        return _blocked(
+            seen,
+            Reason.DATABASE_MISSING,
+            f"{_schema(env)} is gone: the database is there without the tables that it had; wait if it is being "
+            "restored, or restore it; only where its data may be lost drop the database, and DatabaseReady says how to "
+            "begin with an empty one",
+        )
     known = [revision.name for revision in revisions()]
     if target(env) not in known:
         return _blocked(

@@ -127,6 +127,63 @@ async def test_a_request_is_answered_once_also_by_an_operator_that_was_started_a
     assert one.secret() == second
 
 
+async def rotated(operated: Operated, value: str) -> None:
+    """Rotate, and let the login before be dropped."""
+    operated.roll_out()
+    operated.pass_time(hours=1)
+    request(operated, value)
+    await operated.run()
+    operated.roll_out()
+    operated.pass_time(minutes=2)
+    await operated.settled()
+
+
+@pytest.mark.parametrize("rotations", [1, 2], ids=["its login is gone", "its login has another password"])
+async def test_a_secret_from_a_backup_revives_no_password_that_was_retired(operated: Operated, rotations: int) -> None:
+    await operated.run()
+    ref = next(ref for ref in operated.cluster.objects if ref.name == APP_SECRET)
+    backup, old = operated.cluster.objects[ref], operated.secret()
+    for number in range(rotations):
+        await rotated(operated, f"{number}")
+    current = operated.secret()
+    operated.cluster.objects[ref] = backup
+    await operated.settled()
+    assert operated.secret()["password"] not in (old["password"], current["password"])
+    assert operated.as_app("SELECT 1") == [(1,)]
+    with pytest.raises(OperationalError):
+        operated.site.sql("SELECT 1", database=operated.database, user=old["username"], password=old["password"])
+    # Pods that were not replaced yet go on with what they have.
+    held = (current["username"], current["password"])
+    assert operated.site.sql("SELECT 1", database=operated.database, user=held[0], password=held[1]) == [(1,)]
+
+
+@pytest.mark.parametrize("interval", [{}, {"credentials": {"rotationInterval": "24h"}}], ids=["never", "daily"])
+async def test_a_stamp_from_the_future_does_not_stop_rotation(one: Operated, interval: dict[str, object]) -> None:
+    one.wishes = interval
+    one.pass_time(days=4000)
+    await one.run()
+    one.pass_time(days=-3999)
+    before = one.secret()
+    await one.settled()
+    after = one.secret()
+    assert after["username"] != before["username"]
+    ref = next(ref for ref in one.cluster.objects if ref.name == APP_SECRET)
+    assert one.cluster.objects[ref]["metadata"]["annotations"][ROTATED_AT] == "2026-01-02T00:00:00Z"
+    one.roll_out()
+    one.pass_time(minutes=2)
+    await one.settled()
+    assert not exists(one, before["username"])
+
+
+async def test_a_clock_that_is_a_little_ahead_rotates_nothing(one: Operated) -> None:
+    one.pass_time(minutes=4)
+    await one.run()
+    before = one.secret()
+    one.pass_time(minutes=-4)
+    await one.run()
+    assert one.secret() == before
+
+
 async def test_readers_get_a_new_password_at_the_same_time(one: Operated) -> None:
     await one.run()
     before = one.secret(READER_SECRET)

@@ -191,8 +191,8 @@ APP_1 = NAMES.logins[0]
             ['GRANT SELECT ON TABLE "public"."o""dd" TO "biospark_dev_reader"'],
         ),
         (
-            replace(everything(), login_works=False),
-            [f"ALTER ROLE \"{APP_1}\" PASSWORD '…'"],
+            replace(everything(), login_works=False, sessions={NAMES.logins[1]: 1}),
+            [f"ALTER ROLE \"{APP_1}\" PASSWORD '…'; write it into Secret {credentials.APP_SECRET}"],
         ),
     ],
 )

@@ -22,12 +22,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SetPassword:
-    """Give a login a password, made first by `statements`; a new one, and the Secret with it, unless it is given."""
+    """Give a login, made first by `statements`, a new password, and write it into the Secret."""
 
     account: Account
     login: str
     statements: tuple[Statement, ...] = ()
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,13 +159,12 @@ class DatabaseComponent:
 
     async def _set_password(self, env: Environment, action: Action, wish: SetPassword) -> None:
         server = await self.access.to(_server(env))
-        password = wish.password or credentials.new_password()
+        password = credentials.new_password()
         async with server.session() as session:
             await set_password(session, Login(wish.login, password), wish.statements)
-        if wish.password is None:
-            held = Credentials(wish.login, password, self.clock(), env.annotations.get(ROTATE_REQUESTED_AT))
-            secret = credentials.manifest(env, _server(env), wish.account, held, server.address.authority)
-            await self.access.cluster.apply(secret, force=True)
+        held = Credentials(wish.login, password, self.clock(), env.annotations.get(ROTATE_REQUESTED_AT))
+        secret = credentials.manifest(env, _server(env), wish.account, held, server.address.authority)
+        await self.access.cluster.apply(secret, force=True)
 
     async def _login_works(self, server: Server, names: Names, seen: Seen) -> bool | None:
         account, _ = credentials.accounts(names)

@@ -10,6 +10,10 @@ last before a crash:
 4. The other login is dropped once all pods are new and it has no session.
 
 What stopped after 1 begins anew with another password; what stopped later goes on where it was.
+
+A Secret may come from a backup. So no password is ever read from it and given to a role: where that of the Secret does
+not work, it is one that was retired, and a new one is made. A time that is still to come is none at which a password
+was made: it is replaced as well, or it would be the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import binascii
 import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
@@ -38,6 +42,8 @@ ROTATED_AT, ROTATE_REQUEST = "biospark.ai/rotated-at", "biospark.ai/rotate-reque
 APP_SECRET, READER_SECRET = "biospark-database", "biospark-database-reader"
 #: Seconds that the login before stays after a rotation: who has just read the Secret may still want to log in.
 GRACE = 60.0
+#: Seconds that a time may be ahead of ours: clocks of nodes differ.
+SKEW = 300.0
 #: Characters below which a password is none that was made here.
 _SHORTEST = 32
 
@@ -89,11 +95,14 @@ def stored(account: Account, secret: Manifest | None) -> Credentials | None:
 
 
 def is_due(env: Environment, held: Credentials, now: datetime) -> bool:
-    """Whether the password is old enough to be replaced, or somebody asked for it."""
+    """Whether the password is old enough to be replaced, or of an unknown age, or somebody asked for it."""
     interval = env.spec.database.credentials.rotation_interval
     request = env.annotations.get(ROTATE_REQUESTED_AT)
-    return (interval is not None and now - held.rotated_at >= interval) or (
-        request is not None and request != held.request
+    age = now - held.rotated_at
+    return (
+        age < timedelta(seconds=-SKEW)
+        or (interval is not None and age >= interval)
+        or (request is not None and request != held.request)
     )
 
 

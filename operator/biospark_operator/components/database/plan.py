@@ -210,28 +210,31 @@ class _Planner:
             yield self.password(account, first)
             return
         refused = self.seen.login_works is False and account.secret == credentials.APP_SECRET
-        if held.user not in self.seen.roles or refused:
-            yield self.password(account, held.user, held.password)
-        elif credentials.is_due(self.env, held, self.seen.now):
-            following = account.other(held.user)
-            if following == held.user or not self.seen.sessions.get(following):
-                yield self.password(account, following, routine=True)
-                return
+        following = account.other(held.user)
+        free = following == held.user or not self.seen.sessions.get(following)
+        if held.user not in self.seen.roles:
+            yield self.password(account, held.user)
+            return
+        if refused:
+            yield self.password(account, following if free else held.user)
+            return
+        if free and credentials.is_due(self.env, held, self.seen.now):
+            yield self.password(account, following, routine=True)
+            return
         desired = credentials.manifest(self.env, self.server, account, held, self.seen.authority)
         if secret is not None and (paths := drift.differences(desired, secret, FIELD_MANAGER)):
             ref = ObjectRef.of(desired)
             yield Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=Write(desired))
 
-    def password(self, account: Account, login: str, password: str | None = None, *, routine: bool = False) -> Action:
-        """Set a password, of a login that is made if it is missing."""
+    def password(self, account: Account, login: str, *, routine: bool = False) -> Action:
+        """Set a new password, of a login that is made if it is missing."""
         making: tuple[Statement, ...] = ()
         if login not in self.seen.roles and login not in self.names.permanent:
             role = wanted.roles(self.names, self.env.spec.database.connection_limit)[login]
             making = (*self.creation(role), do.grant_role(self.names.app, login))
         shown = do.shown([*making, do.alter_role(login, [do.HIDDEN_PASSWORD])])
-        if password is None:
-            shown += f"; write it into Secret {account.secret}"
-        payload = SetPassword(account, login, making, password)
+        shown += f"; write it into Secret {account.secret}"
+        payload = SetPassword(account, login, making)
         verb = Verb.CREATE if making else Verb.UPDATE
         return Action(verb, self.role_id(login), shown, routine=routine, payload=payload)
 

@@ -106,7 +106,11 @@ def hand_over(tools: Tools, server: Server) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": DATABASE_ADMIN, "namespace": NAMESPACE},
+        "metadata": {
+            "name": DATABASE_ADMIN,
+            "namespace": NAMESPACE,
+            "annotations": {"biospark.ai/servers": f"{server.address}:{server.port}"},
+        },
         "stringData": {"username": SUPERUSER, "password": server.password},
     }
     tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(secret))

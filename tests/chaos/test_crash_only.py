@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.components import outside
 from biospark_operator.components.database.credentials import APP_SECRET
 from dev.deploy import NAMESPACE
 from tests.chaos.apiproxy import ApiProxy
@@ -134,7 +135,7 @@ async def named(stage: Stage) -> str:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {"name": f"pull-{name}"},
+        "metadata": {"name": f"pull-{name}", "annotations": {outside.ENVIRONMENTS: name}},
         "data": {".dockerconfigjson": CREDENTIALS},
     }
     await stage.api.apply(f"/api/v1/namespaces/{NAMESPACE}/secrets/pull-{name}", secret)

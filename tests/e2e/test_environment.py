@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from biospark_operator.components.outside import ENVIRONMENTS
 from dev import deploy
 from tests.e2e.conftest import Deployed, fetch
 
@@ -145,7 +146,7 @@ def test_the_pull_secret_is_followed_long_before_the_interval_and_stays_secret(e
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/dockerconfigjson",
-            "metadata": {"name": source, "namespace": deploy.NAMESPACE},
+            "metadata": {"name": source, "namespace": deploy.NAMESPACE, "annotations": {ENVIRONMENTS: env.name}},
             "stringData": {".dockerconfigjson": json.dumps(config)},
         }
         env.tools.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(secret))

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from biospark_operator.components.outside import SERVERS
 from dev import deploy
 from dev.cluster.postgres import SUPERUSER, WITH_TLS, Server
 from tests.e2e.conftest import Deployed, Installation, fetch
@@ -157,6 +158,8 @@ def test_the_api_verifies_the_server_of_its_database(installation: Installation,
         env.tools.kubectl(
             "create", "secret", "generic", f"ca-{env.name}", *beside, f"--from-file=ca.crt={server.authority}"
         )
+        for name in (f"admin-{env.name}", f"ca-{env.name}"):
+            env.tools.kubectl("annotate", "secret", name, *beside, f"{SERVERS}={server.address}:{server.port}")
         safe = {"sslMode": "VerifyFull", "caSecretRef": {"name": f"ca-{env.name}"}}
         served = Served(env, server, **safe, adminSecretRef={"name": f"admin-{env.name}"})
         try:

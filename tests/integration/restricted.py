@@ -13,6 +13,7 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
+from biospark_operator.components.outside import ENVIRONMENTS
 from dev.cluster import programs
 from dev.deploy import NAMESPACE, RELEASE, Tools
 from tests.chaos.apiproxy import ApiProxy
@@ -92,7 +93,7 @@ def pull_secret(name: str, password: str) -> Mapping[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE, "annotations": {ENVIRONMENTS: "*"}},
         "stringData": {".dockerconfigjson": json.dumps(config)},
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.components.outside import ENVIRONMENTS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Kubectl, Operated
 
 pytestmark = pytest.mark.integration
@@ -145,7 +146,7 @@ def write(env: Operated, name: str, content: dict[str, str], type_: str = DOCKER
         "apiVersion": "v1",
         "kind": "Secret",
         "type": type_,
-        "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE},
+        "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE, "annotations": {ENVIRONMENTS: env.name}},
         "stringData": content,
     }
     env.kubectl("delete", "secret", name, "-n", OPERATOR_NAMESPACE, "--ignore-not-found")

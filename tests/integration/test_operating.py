@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.components.outside import ENVIRONMENTS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 
 pytestmark = pytest.mark.integration
@@ -50,7 +51,7 @@ async def test_the_pull_secret_is_copied_and_followed_and_its_content_stays_secr
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/dockerconfigjson",
-            "metadata": {"name": source, "namespace": OPERATOR_NAMESPACE},
+            "metadata": {"name": source, "namespace": OPERATOR_NAMESPACE, "annotations": {ENVIRONMENTS: env.name}},
             "stringData": {".dockerconfigjson": _docker_config(password)},
         }
         env.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(secret))

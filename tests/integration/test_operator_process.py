@@ -16,6 +16,7 @@ import yaml
 
 from biospark_operator.clients.kubernetes import connected
 from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.components.outside import ENVIRONMENTS, SERVERS
 from tests.operator_process import LEASE, NAMESPACE, Operator, Site, cluster_of_this_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
@@ -179,7 +180,7 @@ async def test_a_changed_pull_secret_is_followed_long_before_the_interval(site: 
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "kubernetes.io/dockerconfigjson",
-            "metadata": {"name": source, "namespace": NAMESPACE},
+            "metadata": {"name": source, "namespace": NAMESPACE, "annotations": {ENVIRONMENTS: site.name}},
             "stringData": {".dockerconfigjson": json.dumps(config)},
         }
         site.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(secret))
@@ -213,6 +214,8 @@ async def test_a_corrected_secret_of_the_database_administrator_is_tried_at_once
     await site.until(lambda: told("DatabaseSecretInvalid"), "the missing secret is reported", 10)
     literals = ("--from-literal=username=biospark", "--from-literal=password=planted-three")
     site.kubectl("create", "secret", "generic", admin, "-n", NAMESPACE, *literals)
+    await site.until(lambda: told("SecretUseRefused"), "the secret is for no server yet", 10)
+    site.kubectl("annotate", "secret", admin, "-n", NAMESPACE, f"{SERVERS}=127.0.0.1:9")
     await site.until(lambda: told("ServerUnavailable"), "the corrected secret is tried", 10)
     site.kubectl("delete", "secret", admin, "-n", NAMESPACE)
 

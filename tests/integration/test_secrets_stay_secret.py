@@ -21,6 +21,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from biospark_operator.components.outside import ENVIRONMENTS
 from dev import deploy
 from dev.deploy import NAMESPACE, Tools
 from tests.chaos.faults import Answer, Call
@@ -116,7 +117,7 @@ class World:
 
     def give(self, name: str, type_: str, data: Mapping[str, str], **spec: Any) -> Site:
         """Create a Secret beside the operator, and an environment that refers to it."""
-        metadata = {"name": name, "namespace": NAMESPACE}
+        metadata = {"name": name, "namespace": NAMESPACE, "annotations": {ENVIRONMENTS: "*"}}
         manifest = {"apiVersion": "v1", "kind": "Secret", "type": type_, "metadata": metadata, "stringData": data}
         apply(self.tools, [manifest])
         self.hidden.add(Place("", "secrets", NAMESPACE, name))

@@ -14,6 +14,7 @@ from typing import Any
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog, ownership
 from biospark_operator.components.objects import Seen
+from biospark_operator.components.outside import ENVIRONMENTS
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine import graph
 from biospark_operator.engine.outcome import Blocked
@@ -86,7 +87,7 @@ def pull_secret() -> Body:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": PULL_SECRET, "namespace": OPERATOR_NAMESPACE},
+        "metadata": {"name": PULL_SECRET, "namespace": OPERATOR_NAMESPACE, "annotations": {ENVIRONMENTS: "*"}},
         "type": "kubernetes.io/dockerconfigjson",
         "data": {".dockerconfigjson": base64.b64encode(json.dumps(config).encode()).decode()},
     }

@@ -19,12 +19,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import psycopg
-from psycopg import Connection
 from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
 from biospark_operator.clients.fencing import MayAct
+from biospark_operator.clients.postgres_connecting import AsyncConnection, Connection
 from biospark_operator.clients.postgres_errors import FAULTS, translated, unreachable
 from biospark_operator.clients.postgres_session import LOCK, STATEMENT, Login, Session
 from biospark_operator.engine.errors import OutsideError, UnavailableError
@@ -116,14 +115,14 @@ class Server:
             await self._closed(await self._connected(login, database))
 
     async def in_thread(
-        self, login: Login, database: str, work: Callable[[Connection[Any]], Result], **settings: str
+        self, login: Login, database: str, work: Callable[[Connection], Result], **settings: str
     ) -> Result:
         """Do `work` over a connection of its own, in a thread: for libraries that know nothing of asyncio.
 
         `settings` are those of the session, by their names in PostgreSQL. Connecting raises the errors of the
         engine, `work` what it likes. When the caller is cancelled the connection is closed, which ends the work.
         """
-        held: list[Connection[Any]] = []
+        held: list[Connection] = []
 
         def run() -> Result:
             with self._connected_blocking(login, database, settings) as connection:
@@ -145,12 +144,14 @@ class Server:
             finally:
                 self._open -= 1
 
-    def _connected_blocking(self, login: Login, database: str, settings: Mapping[str, str]) -> Connection[Any]:
+    def _connected_blocking(self, login: Login, database: str, settings: Mapping[str, str]) -> Connection:
         parameters = self._parameters(login, database, {**_SETTINGS, **settings})
         try:
-            return psycopg.connect(**parameters, connect_timeout=int(CONNECT), autocommit=True, prepare_threshold=None)
+            return Connection.connect(
+                **parameters, connect_timeout=int(CONNECT), autocommit=True, prepare_threshold=None
+            )
         except FAULTS as error:
-            raise translated(error, f"connect to database {database}", str(self.address)) from None
+            raise self._refusal(error, database) from None
 
     async def forget(self, database: str) -> None:
         """Close what is open and unused to a database, which is about to be dropped."""
@@ -238,19 +239,23 @@ class Server:
         self._open += 1
         try:
             async with asyncio.timeout(CONNECT):
-                connection = await psycopg.AsyncConnection.connect(
+                connection = await AsyncConnection.connect(
                     **self._parameters(login, database), autocommit=True, prepare_threshold=None, row_factory=dict_row
                 )
         except BaseException as error:
             self._open -= 1
             if not isinstance(error, FAULTS):
                 raise
-            problem = translated(error, f"connect to database {database}", where)
+            problem = self._refusal(error, database)
             if unreachable(problem):
                 self._down = (time.monotonic() + DOWN, problem.message)
             raise problem from None
         self._down = None
         return Session(connection, where, self.may_act)
+
+    def _refusal(self, error: Exception, database: str) -> OutsideError:
+        plain = self.address.ssl_mode is SslMode.DISABLE
+        return translated(error, f"connect to database {database}", str(self.address), plain=plain)
 
     def _parameters(self, login: Login, database: str, settings: Mapping[str, str] = _SETTINGS) -> dict[str, Any]:
         authority = {} if self._authority is None else {"sslrootcert": f"/proc/self/fd/{self._authority}"}
@@ -261,6 +266,8 @@ class Server:
             "password": login.password,
             "dbname": database,
             "sslmode": SSL_MODES[self.address.ssl_mode],
+            # The password itself is never sent, whatever the server asks for, nor what MD5 makes of it.
+            "require_auth": "scram-sha-256",
             "gssencmode": "disable",
             "application_name": "biospark-operator",
             "client_encoding": "utf8",

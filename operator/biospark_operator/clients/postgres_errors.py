@@ -1,18 +1,20 @@
 """Turns what goes wrong with PostgreSQL into the vocabulary of `engine.errors`. Pure; used by `postgres`.
 
 The messages reach conditions and Events. They are made here from the SQLSTATE, the server and the purpose: what
-the server says, its DETAIL above all, quotes values and statements, so none of it is repeated. The one exception
-is a missing right, whose primary message names objects only.
+the server says is in its own language, and its DETAIL above all quotes values and statements, so nothing is decided by
+it and none of it is repeated. The one exception is a missing right, whose primary message names objects only.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import psycopg
 
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.postgres_connecting import sqlstate
 from biospark_operator.engine.errors import AccessError, OutsideError, RejectedError, UnavailableError
 
 #: What a call of psycopg may raise, whatever went wrong.
@@ -50,41 +52,55 @@ _LASTING: Mapping[str, str] = MappingProxyType(
         "58P01": "a file is missing on the server; install the extension there",
     }
 )
-#: What a refused connection says, in the order of looking: libpq hands no SQLSTATE over. A server that speaks
-#: another language gets the general answer.
-_CONNECTING: Sequence[tuple[str, str]] = (
-    ("password authentication failed", "28P01"),
-    ("no password supplied", "28P01"),
-    ("is not permitted to log in", "28000"),
-    ("no pg_hba.conf entry", "28000"),
-    ("pg_hba.conf rejects", "28000"),
-    ("too many clients already", "53300"),
-    ("too many connections", "53300"),
-    ("remaining connection slots", "53300"),
-    ("the database system is", "57P03"),
-    ("is not currently accepting connections", "55000"),
+#: What libpq itself says of a connection that did not come about, in the order of looking. It speaks English only, and
+#: nothing that a server says is among it: that has an SQLSTATE (see `postgres_connecting`).
+_LIBPQ: Sequence[tuple[str, str]] = (
+    ("authentication method requirement", "SCRAM"),
+    ("failed to resolve host", "NAME"),
     ("certificate", "TLS"),
+    ("SSL negotiation", "ALIEN"),
+    ("expected authentication request", "ALIEN"),
     ("SSL", "TLS"),
-    ("permission denied for database", "42501"),
+    ("unsupported frontend protocol", "ALIEN"),
+    ("Connection refused", "SILENT"),
+    ("timeout expired", "SILENT"),
+    ("timed out", "SILENT"),
+    ("No route to host", "SILENT"),
+    ("is unreachable", "SILENT"),
 )
+#: What of libpq's message names the server, which may be called anything.
+_NAMED = re.compile(r'connection to server at ".*?"( \(.*?\))?, port \d+ failed: ')
 
 
 class LoginRefusedError(AccessError):
     """The server does not accept user and password."""
 
 
+class SilentError(UnavailableError):
+    """Nobody answered at all, so there is no use in trying the next connection at once."""
+
+
 class MissingDatabaseError(UnavailableError):
     """The database does not exist."""
 
 
-def translated(error: Exception, purpose: str, server: str) -> OutsideError:
-    """Say what `error` means for someone who wanted to `purpose` ("read role x") on `server` ("host:port")."""
+def translated(error: Exception, purpose: str, server: str, *, plain: bool = False) -> OutsideError:
+    """Say what `error` means for someone who wanted to `purpose` ("read role x") on `server` ("host:port").
+
+    `plain` says that the connection was to be without TLS, which a server may refuse.
+    """
     state = _state(error)
     doing = f"could not {purpose} on {server}"
     match state:
         case "28P01":
             return LoginRefusedError(
                 f"{doing}: it does not accept user and password; correct the Secret that holds them",
+                reason=Reason.DATABASE_LOGIN_REFUSED,
+            )
+        case "28000" if plain:
+            return AccessError(
+                f"{doing}: it does not let this user in from here without TLS; write sslMode: Require or a stronger "
+                "one, or see pg_hba.conf and the role",
                 reason=Reason.DATABASE_LOGIN_REFUSED,
             )
         case "28000":
@@ -97,39 +113,57 @@ def translated(error: Exception, purpose: str, server: str) -> OutsideError:
             return AccessError(
                 f"{doing}: {said or 'access denied'}; grant the operator's role this right, or do it as a superuser"
             )
+        case "3D000":
+            return MissingDatabaseError(f"{doing}: {_PASSING['3D000']}; retrying")
+    if (found := _without_answer(state, doing)) is not None:
+        return found
+    if said := _PASSING.get(state) or _PASSING.get(state[:2] if state not in _LASTING else ""):
+        return UnavailableError(f"{doing}: {said}; retrying")
+    return RejectedError(f"{doing}: {_LASTING.get(state, 'the server refuses it')} (SQLSTATE {state})")
+
+
+def _without_answer(state: str, doing: str) -> OutsideError | None:
+    """Say what it means that there is no SQLSTATE, None where there is one."""
+    match state:
+        case "SCRAM":
+            return AccessError(
+                f"{doing}: it does not ask for SCRAM-SHA-256, and gets no password in any other way; set "
+                "password_encryption to scram-sha-256 there, set the password again, and see pg_hba.conf",
+                reason=Reason.DATABASE_LOGIN_REFUSED,
+            )
         case "TLS":
             return AccessError(
                 f"{doing}: no secure connection; check sslMode, the server's certificate and the authority in "
                 "caSecretRef",
                 reason=Reason.DATABASE_CERTIFICATE_REFUSED,
             )
-        case "3D000":
-            return MissingDatabaseError(f"{doing}: {_PASSING['3D000']}; retrying")
-        case "":
+        case "NAME":
+            return SilentError(f"{doing}: its name can't be resolved; check host, and the DNS server; retrying")
+        case "ALIEN":
+            return UnavailableError(f"{doing}: what answers there is no PostgreSQL server; check port; retrying")
+        case "UNREADABLE":
             return RejectedError(f"{doing}: the answer can't be read; the operator does not know this server")
-        case None:
-            return UnavailableError(f"{doing}: no answer; check host, port and what stands between; retrying")
-    if said := _PASSING.get(state) or _PASSING.get(state[:2] if state not in _LASTING else ""):
-        return UnavailableError(f"{doing}: {said}; retrying")
-    return RejectedError(f"{doing}: {_LASTING.get(state, 'the server refuses it')} (SQLSTATE {state})")
+        case "SILENT":
+            return SilentError(f"{doing}: no answer; check host, port and what stands between; retrying")
+        case "BROKEN":
+            return UnavailableError(
+                f"{doing}: the connection broke off; see the server's log, and what stands between; retrying"
+            )
+    return None
 
 
 def unreachable(error: OutsideError) -> bool:
     """Whether nobody answered at all, so that there is no use in trying the next connection at once."""
-    return isinstance(error, UnavailableError) and ": no answer;" in error.message
+    return isinstance(error, SilentError)
 
 
-def _state(error: Exception) -> str | None:
-    """Return the SQLSTATE, "TLS" for a failed handshake, "" for an answer that is none, None for no answer."""
+def _state(error: Exception) -> str:
+    """Return the SQLSTATE, or in its place a word of `_LIBPQ` or another one for what has none."""
     if not isinstance(error, psycopg.Error):
-        return None
-    if error.sqlstate:
-        return error.sqlstate
+        return "SILENT"
+    if (answered := sqlstate(error)) is not None:
+        return answered
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return ""
-    text = str(error)
-    if found := next((state for words, state in _CONNECTING if words in text), None):
-        return found
-    if "FATAL:" in text and "does not exist" in text:
-        return "3D000" if "database" in text else "28000"
-    return None
+        return "UNREADABLE"
+    text = _NAMED.sub("", str(error))
+    return next((state for words, state in _LIBPQ if words in text), "BROKEN")

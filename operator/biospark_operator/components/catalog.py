@@ -35,7 +35,7 @@ def components(
     environment may have it as its own namespace. `servers` are the connections to PostgreSQL, for who wants to
     close them.
     """
-    servers_of_databases = Access(cluster, servers or Servers(), operator_namespace)
+    servers_of_databases = Access(cluster, servers or Servers(), operator_namespace, platform.database)
     return (
         namespace.component(cluster, operator_namespace),
         access.component(cluster),

@@ -128,7 +128,8 @@ class Platform(Model):
     database: DatabaseServer | None = Field(
         None,
         description="PostgreSQL server of environments without `spec.database.server`. Its Secrets are in the "
-        "operator's namespace. Default: none, and such environments have no database.",
+        "operator's namespace, and may be used for this server without an annotation that says so. Default: none, "
+        "and such environments have no database.",
     )
     network: NetworkPeers = Field(
         default_factory=NetworkPeers, description="Whom the network policies of every environment let through."

@@ -1,7 +1,8 @@
 """The image pull secret: a copy of one Secret of the operator's namespace, followed when that changes.
 
-The source is read in the operator's own namespace alone, so nobody gets at foreign Secrets by naming them in an
-environment. What is copied is checked first: a node would only say that it can't pull.
+The source is read in the operator's own namespace alone, and has to say that this environment may have it (see
+`outside`), so nobody gets at foreign Secrets by naming them in an environment. What is copied is checked first: a
+node would only say that it can't pull.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import namespace
+from biospark_operator.components import namespace, outside
 from biospark_operator.components.manifests import PULL_SECRET, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent
 from biospark_operator.engine.component import Environment
@@ -33,8 +34,10 @@ def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
     def fill(
         env: Environment, manifest: Manifest, live: Manifest | None, sources: Mapping[ObjectRef, Manifest]
     ) -> Manifest:
-        held = (sources.get(source(env)) or {}).get("data") or {}
-        return {**manifest, "data": {KEY: held[KEY]} if KEY in held else {}}
+        secret = sources.get(source(env))
+        if secret is None or refused(source(env), secret, env.name) is not None:
+            return {**manifest, "data": {}}
+        return {**manifest, "data": {KEY: secret["data"][KEY]}}
 
     return ObjectsComponent(
         name=NAME,
@@ -45,7 +48,7 @@ def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
         when=lambda env: env.spec.registry.pull_secret_name is not None,
         sources=lambda env: [source(env)],
         fill=fill,
-        refusal=lambda env, seen: refused(source(env), seen.sources.get(source(env))),
+        refusal=lambda env, seen: refused(source(env), seen.sources.get(source(env)), env.name),
     )
 
 
@@ -54,14 +57,16 @@ def build(env: Environment) -> Sequence[Manifest]:
     return [namespaced(env, "v1", "Secret", PULL_SECRET, type=TYPE)]
 
 
-def refused(source: ObjectRef, secret: Manifest | None) -> Blocked | None:
-    """Say why the credentials of a Secret can't be used, or None where they can."""
+def refused(source: ObjectRef, secret: Manifest | None, environment: str) -> Blocked | None:
+    """Say why the credentials of a Secret can't be used in an environment, or None where they can."""
     if secret is None:
         return Blocked(
             Reason.PULL_SECRET_NOT_FOUND,
             f"{source.short} does not exist; create it with kubectl create secret docker-registry {source.name} "
             f"-n {source.namespace}, or correct spec.registry.pullSecretRef",
         )
+    if (why := outside.not_for_environment(secret, "spec.registry.pullSecretRef", environment)) is not None:
+        return Blocked(Reason.SECRET_USE_REFUSED, why)
     if secret.get("type") != TYPE:
         return _invalid(source, f"has not the type {TYPE}")
     encoded: str | None = (secret.get("data") or {}).get(KEY)

@@ -20,6 +20,7 @@ from biospark_operator.clients.postgres import Servers
 from biospark_operator.components.database import DatabaseComponent, credentials
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.names import Names
+from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.schema import SchemaComponent
 from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.migration import Runs
@@ -78,7 +79,20 @@ class Operated:
 
     def __post_init__(self) -> None:
         values = {"username": self.site.admin, "password": self.site.password}
-        self.hold("v1", "Secret", OPERATOR_NAMESPACE, "admin", data=encoded(values))
+        self.give("admin", encoded(values))
+
+    def give(self, name: str, data: Mapping[str, str], *servers: str) -> None:
+        """Put a Secret into the operator's namespace that may be used for these servers, by default the site's."""
+        self.hold("v1", "Secret", OPERATOR_NAMESPACE, name, data=data)
+        self.annotate(name, SERVERS, ", ".join(servers or [f"{self.site.server.address}:{self.site.server.port}"]))
+
+    def annotate(self, name: str, annotation: str, value: str | None) -> None:
+        """Write an annotation of a Secret in the operator's namespace, or take it away."""
+        ref = ObjectRef("v1", "Secret", OPERATOR_NAMESPACE, name)
+        found = self.cluster.objects[ref]
+        kept = {**found["metadata"].get("annotations", {}), annotation: value}
+        said = {key: value for key, value in kept.items() if value is not None}
+        self.cluster.objects[ref] = {**found, "metadata": {**found["metadata"], "annotations": said}}
 
     def hold(self, api_version: str, kind: str, namespace: str, name: str, **content: Any) -> None:
         """Put an object into the cluster."""

@@ -36,10 +36,13 @@ def secure(servers: dict[int, Server], clients: Servers) -> Iterator[Reaching]:
     """An environment on the server that speaks TLS, with the authority in a Secret."""
     with Site(servers[15], superuser=False) as site:
         made = Reaching(site, clients, f"{site.name}_db")
+        port = site.server.port
+        anywhere = [f"127.0.0.1:{port}", f"0.0.0.0:{port}", f"no-such-host.invalid:{port}", "127.0.0.1:1"]
+        values = encoded({"username": site.admin, "password": site.password})
         authority = encoded({"ca.crt": site.server.authority.read_text(), "other": "no certificate"})
-        made.hold("v1", "Secret", OPERATOR_NAMESPACE, "ca", data=authority)
         wrong = encoded({"ca.crt": (servers[18].directory / "ca.crt").read_text()})
-        made.hold("v1", "Secret", OPERATOR_NAMESPACE, "wrong-ca", data=wrong)
+        for name, data in {"admin": values, "ca": authority, "wrong-ca": wrong}.items():
+            made.give(name, data, *anywhere)
         made.way = {"adminSecretRef": {"name": "admin"}, "caSecretRef": {"name": "ca"}}
         yield made
 
@@ -68,7 +71,7 @@ async def test_the_connection_is_as_safe_as_asked_and_the_api_gets_the_authority
         ({"caSecretRef": {"name": "ca", "key": "other"}}, Reason.DATABASE_SECRET_INVALID, "has no certificate"),
         ({"adminSecretRef": {"name": "none"}}, Reason.DATABASE_SECRET_INVALID, "adminSecretRef) does not exist"),
         ({"port": 1}, Reason.SERVER_UNAVAILABLE, "no answer"),
-        ({"host": "no-such-host.invalid"}, Reason.SERVER_UNAVAILABLE, "no answer"),
+        ({"host": "no-such-host.invalid"}, Reason.SERVER_UNAVAILABLE, "its name can't be resolved"),
     ],
 )
 async def test_a_way_that_leads_nowhere_is_named(
@@ -88,7 +91,7 @@ async def test_a_way_that_leads_nowhere_is_named(
 async def test_an_incomplete_secret_is_named_by_what_it_lacks(
     one: Operated, values: dict[str, str], words: str
 ) -> None:
-    one.hold("v1", "Secret", OPERATOR_NAMESPACE, "admin", data=encoded(values))
+    one.give("admin", encoded(values))
     outcome = (await one.run()).outcome
     assert isinstance(outcome, Blocked)
     assert words in outcome.message
@@ -97,7 +100,7 @@ async def test_an_incomplete_secret_is_named_by_what_it_lacks(
 async def test_a_wrong_password_is_told_without_it_and_a_corrected_one_heals(one: Operated) -> None:
     right = one.cluster.objects[ObjectRef("v1", "Secret", OPERATOR_NAMESPACE, "admin")]
     wrong = encoded({"username": one.site.admin, "password": "planted-secret"})
-    one.hold("v1", "Secret", OPERATOR_NAMESPACE, "admin", data=wrong)
+    one.give("admin", wrong)
     report = await one.run()
     assert isinstance(report.outcome, Failed)
     assert report.outcome.reason == Reason.DATABASE_LOGIN_REFUSED

@@ -11,6 +11,7 @@ import pytest
 
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET, ROTATED_AT
+from biospark_operator.components.outside import SERVERS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.postgres import Site
 
@@ -23,6 +24,8 @@ def admin(env: Operated, one_site: Site) -> Iterator[str]:
     name = f"{env.name}-admin"
     literals = (f"--from-literal=username={one_site.admin}", f"--from-literal=password={one_site.password}")
     env.kubectl("create", "secret", "generic", name, "-n", OPERATOR_NAMESPACE, *literals)
+    where = f"{one_site.server.address}:{one_site.server.port}"
+    env.kubectl("annotate", "secret", name, "-n", OPERATOR_NAMESPACE, f"{SERVERS}={where}")
     yield name
     env.kubectl("delete", "secret", name, "-n", OPERATOR_NAMESPACE)
 

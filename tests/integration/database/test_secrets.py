@@ -12,6 +12,7 @@ import pytest
 
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import token_keys
+from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.secrets import ADMIN_PASSWORD, PUBLIC_KEYS, SECRET, TOKEN_KEY
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.key_exchange import KeyExchange
@@ -28,6 +29,8 @@ def database(env: Operated, one_site: Site) -> Iterator[dict[str, Any]]:
     name = f"{env.name}-admin"
     literals = (f"--from-literal=username={one_site.admin}", f"--from-literal=password={one_site.password}")
     env.kubectl("create", "secret", "generic", name, "-n", OPERATOR_NAMESPACE, *literals)
+    where = f"{one_site.server.address}:{one_site.server.port}"
+    env.kubectl("annotate", "secret", name, "-n", OPERATOR_NAMESPACE, f"{SERVERS}={where}")
     server = {
         "host": one_site.server.address,
         "port": one_site.server.port,

@@ -7,7 +7,7 @@ import pytest
 from psycopg import errors
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.postgres_errors import MissingDatabaseError, translated, unreachable
+from biospark_operator.clients.postgres_errors import MissingDatabaseError, SilentError, translated, unreachable
 from biospark_operator.engine.errors import AccessError, OutsideError, RejectedError, UnavailableError
 
 SECRET = "hunter2"
@@ -18,7 +18,9 @@ def of_state(state: str) -> psycopg.Error:
 
 
 def of_connection(text: str) -> psycopg.Error:
-    return psycopg.OperationalError(f'connection failed: connection to server at "10.0.0.5", port 5432 failed: {text}')
+    """Return what psycopg raises of a server whose name says nothing about what went wrong."""
+    server = 'connection to server at "no-certificate-and-no-SSL" (10.0.0.5), port 5432'
+    return psycopg.OperationalError(f"connection failed: {server} failed: {text}")
 
 
 @pytest.mark.parametrize(
@@ -45,18 +47,28 @@ def of_connection(text: str) -> psycopg.Error:
         (of_state("2BP01"), RejectedError, "depend on it"),
         (of_state("0A000"), RejectedError, "not installed on the server"),
         (of_state("42601"), RejectedError, "SQLSTATE 42601"),
-        (of_connection('FATAL:  password authentication failed for user "x"'), AccessError, "correct the Secret"),
-        (of_connection('FATAL:  no pg_hba.conf entry for host "1.2.3.4"'), AccessError, "pg_hba.conf"),
-        (of_connection('FATAL:  role "x" is not permitted to log in'), AccessError, "pg_hba.conf"),
-        (of_connection("FATAL:  sorry, too many clients already"), UnavailableError, "raise max_connections"),
-        (of_connection("FATAL:  the database system is starting up"), UnavailableError, "starting"),
-        (of_connection('FATAL:  database "x" does not exist'), MissingDatabaseError, "does not exist"),
+        (of_connection("FATAL:  28P01"), AccessError, "correct the Secret"),
+        (of_connection("FATAL:  28000"), AccessError, "pg_hba.conf"),
+        (of_connection("FATAL:  53300"), UnavailableError, "raise max_connections"),
+        (of_connection("FATAL:  57P03"), UnavailableError, "starting"),
+        (of_connection("FATAL:  55000"), UnavailableError, "not in the right state"),
+        (of_connection("FATAL:  3D000"), MissingDatabaseError, "does not exist"),
+        (of_connection("ВАЖНО:  28P01"), AccessError, "correct the Secret"),
         (of_connection("SSL error: certificate verify failed"), AccessError, "caSecretRef"),
         (of_connection("server does not support SSL, but SSL was required"), AccessError, "sslMode"),
-        (of_connection("Connection refused"), UnavailableError, "no answer"),
+        (of_connection("received invalid response to SSL negotiation: H"), UnavailableError, "no PostgreSQL server"),
+        (
+            of_connection('authentication method requirement "scram-sha-256" failed: server requested a password'),
+            AccessError,
+            "gets no password in any other way",
+        ),
+        (of_connection("Connection refused"), SilentError, "no answer"),
+        (of_connection("server closed the connection unexpectedly"), UnavailableError, "broke off"),
+        (psycopg.OperationalError("failed to resolve host 'certificate'"), SilentError, "can't be resolved"),
+        (psycopg.OperationalError("the connection is lost"), UnavailableError, "broke off"),
         (psycopg.DataError(f"can't parse date {SECRET}"), RejectedError, "can't be read"),
-        (TimeoutError(), UnavailableError, "no answer"),
-        (OSError("Name or service not known"), UnavailableError, "no answer"),
+        (TimeoutError(), SilentError, "no answer"),
+        (OSError("Name or service not known"), SilentError, "no answer"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, str) else None,
 )
@@ -77,7 +89,7 @@ def test_only_silence_spares_the_next_connection() -> None:
     assert silent(TimeoutError())
     assert silent(of_connection("Connection refused"))
     assert not silent(of_state("53300"))
-    assert not silent(of_connection("FATAL:  password authentication failed"))
+    assert not silent(of_connection("FATAL:  28P01"))
 
 
 def test_a_refused_login_and_a_bad_certificate_have_reasons_of_their_own() -> None:

@@ -10,6 +10,7 @@ import pytest
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import registry
+from biospark_operator.components.outside import ENVIRONMENTS
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.outcome import Blocked, Ready
 from tests.fakes.environments import environment
@@ -29,7 +30,7 @@ def encoded(text: str) -> str:
 def source(namespace: str = "biospark-system", **content: Any) -> Manifest:
     """Return the Secret to copy; `content` replaces what makes it good."""
     good = {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": encoded(CONFIG)}}
-    metadata = {"name": "pull", "namespace": namespace}
+    metadata = {"name": "pull", "namespace": namespace, "annotations": {ENVIRONMENTS: "staging, dev"}}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **good, **content}
 
 
@@ -96,6 +97,29 @@ async def test_a_secret_that_nodes_could_not_use_is_refused_without_its_values(s
     refused = component.refuse(ENV, await component.observe(ENV))
     words = f"Secret biospark-system/pull (spec.registry.pullSecretRef) {fault}; create it anew with {CREATE}"
     assert refused == Blocked(Reason.PULL_SECRET_INVALID, words)
+
+
+@pytest.mark.parametrize("said", [None, "", "production", "deva, xdev", "dev staging", "Dev"])
+async def test_a_secret_that_is_not_for_this_environment_is_not_copied(said: str | None) -> None:
+    secret = source()
+    secret["metadata"]["annotations"] = {} if said is None else {ENVIRONMENTS: said}
+    cluster = FakeCluster(secret)
+    report = await converge(registry.component(cluster, "biospark-system"), ENV, apply=True, leadership=Leader())
+    words = (
+        "Secret biospark-system/pull (spec.registry.pullSecretRef) may not be used for the environment dev; an "
+        "administrator of the namespace biospark-system has to add dev to its annotation biospark.ai/environments"
+    )
+    assert report.outcome == Blocked(Reason.SECRET_USE_REFUSED, words)
+    assert await cluster.list("v1", "Secret", namespace="biospark-dev") == []
+
+
+@pytest.mark.parametrize("said", ["dev", "*", " staging ,dev,", "production,*"])
+async def test_a_secret_says_itself_in_which_environments_it_may_be_used(said: str) -> None:
+    secret = source()
+    secret["metadata"]["annotations"] = {ENVIRONMENTS: said}
+    component = registry.component(FakeCluster(secret), "biospark-system")
+    report = await converge(component, ENV, apply=True, leadership=Leader())
+    assert isinstance(report.outcome, Ready)
 
 
 async def test_no_credential_is_part_of_what_users_see() -> None:

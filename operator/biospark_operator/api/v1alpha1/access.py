@@ -72,6 +72,7 @@ class Registry(Model):
 
     pull_secret_ref: WholeSecretReference | None = Field(
         None,
-        description="Secret of type `kubernetes.io/dockerconfigjson` in the operator's namespace. It is copied to "
-        "the environment, set on its service accounts, and followed when it changes. Default: none.",
+        description="Secret of type `kubernetes.io/dockerconfigjson` in the operator's namespace. Its annotation "
+        "`biospark.ai/environments` has to list the environment, or `*` for all. It is copied to the environment, set "
+        "on its service accounts, and followed when it changes. Default: none.",
     )

@@ -58,14 +58,18 @@ class DatabaseServer(Model):
     port: Port = Field(5432, description="Port of the server, 1 to 65535. Default 5432.")
     ssl_mode: SslMode | None = Field(
         None,
-        description="Disable: no TLS. Require: TLS without verification. VerifyCA: the certificate is verified. "
-        "VerifyFull: the host name too. Default VerifyFull where `caSecretRef` is given, else Require.",
+        description="Disable: no TLS. Require: TLS; the certificate is verified only where `caSecretRef` is given. "
+        "VerifyCA: the certificate is verified. VerifyFull: the host name too. Default VerifyFull where `caSecretRef` "
+        "is given, else Require.",
     )
     ca_secret_ref: SecretReference | None = Field(
-        None, description="Secret with the certificate authority of the server. Default key `ca.crt`."
+        None,
+        description="Secret with the certificate authority of the server. Default key `ca.crt`. Its annotation "
+        "`biospark.ai/servers` has to list the server.",
     )
     admin_secret_ref: WholeSecretReference = Field(
-        description="Secret with the keys `username` and `password` of a role that may create databases and roles."
+        description="Secret with the keys `username` and `password` of a role that may create databases and roles. Its "
+        "annotation `biospark.ai/servers` has to list the server, as `host:port`."
     )
 
 

@@ -96,13 +96,14 @@ def _database(
     rotation = wanted.credentials.rotation_interval or profile.rotation_interval
     changes = {
         "name": wanted.name or f"biospark_{environment.metadata.name}".replace("-", "_"),
-        "server": _database_server(server) if server else None,
+        "server": database_server(server) if server else None,
         "credentials": wanted.credentials.model_copy(update={"rotation_interval": rotation}),
     }
     return EffectiveDatabase(**_fields(wanted) | changes)
 
 
-def _database_server(server: DatabaseServer) -> EffectiveDatabaseServer:
+def database_server(server: DatabaseServer) -> EffectiveDatabaseServer:
+    """Return a server with the mode that it has by default."""
     default = SslMode.VERIFY_FULL if server.ca_secret_ref else SslMode.REQUIRE
     return EffectiveDatabaseServer(**_fields(server) | {"ssl_mode": server.ssl_mode or default})
 

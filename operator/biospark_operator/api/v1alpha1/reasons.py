@@ -120,6 +120,15 @@ class Reason(StrEnum):
         "Wait; if it does not end, look at the server that the message names.",
     )
 
+    # Secrets of the operator's namespace
+    SECRET_USE_REFUSED = (
+        "SecretUseRefused",
+        "A Secret of the operator's namespace may not be used for this: it says itself for which servers and in which "
+        "environments it may be, and how safe the connection has to be.",
+        "Choose a Secret that may, or have an administrator of that namespace write the annotation that the message "
+        "names.",
+    )
+
     # Image pull secrets
     PULL_SECRET_NOT_FOUND = (
         "PullSecretNotFound",

@@ -17,7 +17,7 @@ from psycopg import sql
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Servers
-from biospark_operator.components.database import DatabaseComponent, credentials
+from biospark_operator.components.database import DatabaseComponent, credentials, marks
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.outside import SERVERS
@@ -201,6 +201,12 @@ class Operated:
             "apps/v1", "Deployment", namespace, "biospark-api", spec={"replicas": 1, "template": template},
             status=replicas,
         )  # fmt: skip
+
+    def offer(self, before: str = "", **mark: str) -> None:
+        """Let the environment have the database, as its administrator does, after what its comment says already."""
+        said = marks.PREFIX + json.dumps({"environment": self.environment_name, "origin": "Offered"} | mark)
+        comment = sql.Literal("\n".join([before, said] if before else [said]))
+        self.site.sql(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(self.database), comment))
 
     def as_app(self, statement: str, *params: object) -> list[tuple[object, ...]]:
         """Execute a statement as the API does."""

@@ -25,18 +25,51 @@ async def refused(operated: Operated, reason: Reason) -> str:
     return report.outcome.message
 
 
-async def test_a_database_that_was_there_is_refused(operated: Operated) -> None:
+@pytest.mark.parametrize("policy", ["Never", "IfUnowned"])
+async def test_a_database_that_nobody_offered_is_refused(operated: Operated, policy: str) -> None:
     operated.by_hand("CREATE DATABASE {database}")
+    operated.spec = {"adoptionPolicy": policy}
     message = await refused(operated, Reason.NOT_OWNED)
     assert f"database {operated.database}" in message
-    assert "spec.adoptionPolicy: IfUnowned" in message
+    assert 'has to be biospark-operator {"environment": "dev", "origin": "Offered"}' in message
     assert operated.site.scalar(COMMENT, operated.database) is None
 
 
-async def test_a_role_that_was_there_is_refused(one: Operated) -> None:
-    one.by_hand("CREATE ROLE {reader} LOGIN PASSWORD 'theirs'")
-    assert f"role {one.names.reader}" in await refused(one, Reason.NOT_OWNED)
-    assert one.site.sql("SELECT 1", user=one.names.reader, password="theirs") == [(1,)]
+async def test_an_offer_is_for_one_environment_and_needs_its_own_word(one: Operated) -> None:
+    one.by_hand("CREATE DATABASE {database}")
+    one.offer()
+    assert "is offered to this environment; set spec.adoptionPolicy: IfUnowned" in await refused(one, Reason.NOT_OWNED)
+    one.spec = {"adoptionPolicy": "IfUnowned"}
+    one.offer(environment="other")
+    assert "is kept for the environment other" in await refused(one, Reason.DATABASE_CONFLICT)
+    one.offer(uid="uid-of-an-earlier-one")
+    await refused(one, Reason.DATABASE_CONFLICT)
+    one.by_hand(f'ALTER DATABASE {{database}} OWNER TO "{one.site.admin}"')
+    one.offer(uid="uid-of-dev")
+    assert isinstance((await one.run()).outcome, Ready)
+
+
+async def test_a_database_that_accepts_no_connections_is_not_taken_over(one: Operated) -> None:
+    one.by_hand("CREATE DATABASE {database}")
+    one.by_hand("ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    one.offer()
+    one.spec = {"adoptionPolicy": "IfUnowned"}
+    assert "ALLOW_CONNECTIONS true" in await refused(one, Reason.NOT_OWNED)
+
+
+@pytest.mark.parametrize("what", ["LOGIN PASSWORD 'theirs'", "NOLOGIN", "LOGIN SUPERUSER PASSWORD 'theirs'"])
+async def test_a_role_of_others_is_never_taken_over(operated: Operated, what: str) -> None:
+    operated.by_hand(f"CREATE ROLE {{reader}} {what}")
+    attributes = "SELECT rolpassword, rolcanlogin, rolsuper, rolconnlimit FROM pg_authid WHERE rolname = %s"
+    before = operated.site.sql(attributes, operated.names.reader)
+    for policy in ("Never", "IfUnowned"):
+        operated.spec = {"adoptionPolicy": policy}
+        message = await refused(operated, Reason.NOT_OWNED)
+        assert f"role {operated.names.reader}" in message
+        assert "another spec.database.name" in message
+        comment = marks.offer("dev").replace("{", "{{").replace("}", "}}")
+        operated.by_hand(f"COMMENT ON ROLE {{reader}} IS '{comment}'")
+    assert operated.site.sql(attributes, operated.names.reader) == before
 
 
 async def test_the_second_environment_with_a_database_is_stalled(operated: Operated) -> None:
@@ -64,7 +97,7 @@ async def test_adoption_keeps_what_others_granted_and_set(operated: Operated) ->
     if not operated.site.superuser:
         operated.site.sql(f'GRANT "{name}_dba" TO "{operated.site.admin}"')
     operated.by_hand(f'CREATE DATABASE {{database}} OWNER "{name}_dba"')
-    operated.by_hand("COMMENT ON DATABASE {database} IS 'ours since 2019'")
+    operated.offer("ours since 2019")
     operated.by_hand(f'GRANT CONNECT ON DATABASE {{database}} TO "{name}_analyst"')
     operated.by_hand("ALTER DATABASE {database} SET work_mem = '7MB'")
     with operated.site.connected(operated.database, f"{name}_dba", "p") as connection:
@@ -86,21 +119,13 @@ async def test_adopted_tables_are_the_apis_once_they_are_the_owners(operated: Op
     if not operated.site.superuser:
         operated.by_hand(f'ALTER DATABASE {{database}} OWNER TO "{operated.site.admin}"')
     operated.site.sql("CREATE TABLE old (id int)", database=operated.database)
+    operated.offer()
     operated.spec = {"adoptionPolicy": "IfUnowned"}
     await operated.run()
     operated.by_hand("ALTER TABLE old OWNER TO {owner}", inside=True)
     assert (await operated.run()).done
     operated.as_app("INSERT INTO old VALUES (1)")
     assert operated.as_reader("SELECT * FROM old") == [(1,)]
-
-
-async def test_an_adopted_login_loses_its_powers_and_gets_a_new_password(mighty: Operated) -> None:
-    operated = mighty
-    operated.by_hand("CREATE ROLE {app_1} LOGIN SUPERUSER PASSWORD 'theirs'")
-    operated.spec = {"adoptionPolicy": "IfUnowned"}
-    assert isinstance((await operated.run()).outcome, Ready)
-    assert operated.site.sql("SELECT rolsuper FROM pg_roles WHERE rolname = %s", operated.names.logins[0]) == [(False,)]
-    assert operated.as_app("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize("actions", range(1, 16, 1 if os.environ.get("BIOSPARK_LONG") else 4))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from psycopg import sql
 
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.postgres_session import Session
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.marks import Origin
-from biospark_operator.engine.outcome import Ready
+from biospark_operator.engine.outcome import Blocked, Ready
 from tests.integration.database.operated import Operated
 
 pytestmark = pytest.mark.integration
@@ -58,40 +63,137 @@ async def test_retain_keeps_all_and_says_so(operated: Operated) -> None:
     assert operated.site.sql("SELECT * FROM t", database=operated.database) == []
 
 
-async def test_what_was_kept_can_be_adopted_by_the_next_environment(operated: Operated) -> None:
+async def test_what_was_kept_goes_to_the_next_environment_of_its_name_and_to_no_other(operated: Operated) -> None:
     await operated.run()
     operated.as_owner("CREATE TABLE t (id int)")
     operated.as_app("INSERT INTO t VALUES (7)")
     await operated.removed(retain=True)
-    successor = Operated(operated.site, operated.servers, operated.database, environment_name="next")
-    assert "spec.adoptionPolicy: IfUnowned" in (await successor.run()).outcome.message
+    stranger = Operated(operated.site, operated.servers, operated.database, environment_name="next")
+    for policy in ("Never", "IfUnowned"):
+        stranger.spec = {"adoptionPolicy": policy}
+        outcome = (await stranger.run()).outcome
+        assert isinstance(outcome, Blocked)
+        assert outcome.reason == Reason.DATABASE_CONFLICT
+        assert outcome.message.startswith(f"database {operated.database} on ")
+        assert "is kept for the environment dev; create this environment with another" in outcome.message
+    successor = Operated(operated.site, operated.servers, operated.database)
+    message = (await successor.run()).outcome.message
+    assert message.endswith(
+        "was kept when an earlier environment dev was deleted; set spec.adoptionPolicy: IfUnowned to take it over"
+    )
     successor.spec = {"adoptionPolicy": "IfUnowned"}
     assert isinstance((await successor.run()).outcome, Ready)
     assert successor.as_app("SELECT * FROM t") == [(7,)]
     assert (await successor.run()).done == ()
 
 
-async def test_what_was_adopted_is_given_back_whatever_the_policy(operated: Operated) -> None:
-    former = f"{operated.site.name}_dba"
-    operated.site.sql(f'CREATE ROLE "{former}"')
-    if not operated.site.superuser:
-        operated.site.sql(f'GRANT "{former}" TO "{operated.site.admin}"')
-    operated.by_hand(f'CREATE DATABASE {{database}} OWNER "{former}"')
-    operated.by_hand("COMMENT ON DATABASE {database} IS 'precious'")
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        ('GRANT CONNECT ON DATABASE "{other}" TO "{reader}"', "rights in {other}"),
+        ('ALTER DATABASE "{other}" OWNER TO "{reader}"', "rights in {other}"),
+        ('GRANT "{reader}" TO "{analyst}"', "the member {analyst}"),
+        ('GRANT "{analyst}" TO "{reader}"', "membership of {analyst}"),
+        ('ALTER ROLE "{reader}" CREATEDB', "CREATEDB"),
+    ],
+)
+async def test_a_role_that_was_kept_and_is_used_otherwise_since_is_not_taken_back(
+    one: Operated, use: str, told: str
+) -> None:
+    await one.run()
+    await one.removed(retain=True)
+    names = {"other": f"{one.site.name}_other", "analyst": f"{one.site.name}_analyst", "reader": one.names.reader}
+    one.site.sql('CREATE DATABASE "{other}"'.format(**names))
+    one.site.sql('CREATE ROLE "{analyst}"'.format(**names))
+    one.site.sql(use.format(**names))
+    one.spec = {"adoptionPolicy": "IfUnowned"}
+    outcome = (await one.run()).outcome
+    assert isinstance(outcome, Blocked)
+    assert f"is used otherwise since: it has {told.format(**names)}; take that away" in outcome.message
+
+
+STATE = """
+SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database'), datconnlimit, datallowconn,
+       (SELECT array_agg(format('%%s %%s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
+                         ORDER BY 1) FROM aclexplode(coalesce(datacl, acldefault('d', datdba))))
+  FROM pg_database WHERE datname = %s
+"""
+SCHEMA = """
+SELECT pg_get_userbyid(nspowner),
+       (SELECT array_agg(format('%s %s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
+                         ORDER BY 1) FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))))
+  FROM pg_namespace WHERE nspname = 'public'
+"""
+
+
+def offered(operated: Operated) -> None:
+    """Make a database of others that has a bit of everything, and offer it."""
+    site = operated.site
+    dba, analyst = f"{site.name}_dba", f"{site.name}_analyst"
+    site.sql(f'CREATE ROLE "{dba}"')
+    site.sql(f'CREATE ROLE "{analyst}"')
+    if not site.superuser:
+        site.sql(f'GRANT "{dba}" TO "{site.admin}"')
+    operated.by_hand(f'CREATE DATABASE {{database}} OWNER "{dba}" CONNECTION LIMIT 33')
+    site.sql("CREATE TABLE old (id int)", database=operated.database)
+    site.sql(f'GRANT SELECT ON old TO "{analyst}"', database=operated.database)
+    site.sql(f'ALTER SCHEMA public OWNER TO "{dba}"', database=operated.database)
+    site.sql("GRANT CREATE ON SCHEMA public TO PUBLIC", database=operated.database)
+    operated.offer("precious")
     operated.spec = {"adoptionPolicy": "IfUnowned"}
-    await operated.run()
-    result = await operated.removed()
+
+
+def state(operated: Operated) -> list[tuple[object, ...]]:
+    """Return owner, comment, limits and rights of the database and its schema."""
+    rows = operated.site.sql(STATE, operated.database)
+    return rows + operated.site.sql(SCHEMA, database=operated.database)
+
+
+@pytest.mark.parametrize("retain", [True, False])
+async def test_what_was_adopted_is_given_back_as_it_was_whatever_the_policy(operated: Operated, retain: bool) -> None:
+    offered(operated)
+    before = state(operated)
+    assert isinstance((await operated.run()).outcome, Ready)
+    assert state(operated) != before
+    result = await operated.removed(retain=retain)
     assert result.released
-    rows = operated.site.sql(
-        "SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
-        operated.database,
-    )
-    owner, comment = rows[0]
-    mark = marks.parse(str(comment))
-    assert owner == former
-    assert marks.unmarked(str(comment)) == "precious"
-    assert mark is not None
-    assert mark.origin is Origin.RELEASED
+    assert state(operated) == before
+    assert isinstance((await operated.run()).outcome, Ready), "it is still offered"
+
+
+@pytest.mark.parametrize("actions", range(1, 20, 1 if os.environ.get("BIOSPARK_LONG") else 4))
+async def test_an_adoption_that_is_killed_anywhere_can_be_given_back_as_it_was(one: Operated, actions: int) -> None:
+    offered(one)
+    before = state(one)
+    await one.stopped_after(actions)
+    await one.removed()
+    assert state(one) == before
+    assert there(one)[0]
+
+
+@pytest.mark.parametrize("step", range(1, 9, 1 if os.environ.get("BIOSPARK_LONG") else 3))
+async def test_a_release_that_is_killed_anywhere_goes_on(
+    one: Operated, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered(one)
+    before = state(one)
+    await one.run()
+    with killed_after(step, monkeypatch), pytest.raises(Killed):
+        await one.remove()
+    await one.removed()
+    assert state(one) == before
+
+
+async def test_rights_that_others_granted_meanwhile_stay_when_it_is_given_back(one: Operated) -> None:
+    offered(one)
+    await one.run()
+    late, analyst = f"{one.site.name}_late", f"{one.site.name}_analyst"
+    one.site.sql(f'CREATE ROLE "{late}"')
+    one.by_hand(f'GRANT CONNECT ON DATABASE {{database}} TO "{late}"')
+    one.site.sql(f'DROP OWNED BY "{analyst}"', database=one.database)
+    one.site.sql(f'DROP ROLE "{analyst}"')
+    await one.removed()
+    assert f"{late} CONNECT" in str(state(one)[0][4])
 
 
 async def test_a_foreign_database_and_its_roles_are_not_touched(operated: Operated) -> None:
@@ -192,6 +294,7 @@ async def test_a_database_made_by_hand_for_our_owner_is_not_ours(operated: Opera
 async def test_a_database_made_by_hand_and_adopted_is_never_dropped(operated: Operated) -> None:
     await operated.stopped_after(1)
     operated.by_hand("CREATE DATABASE {database} OWNER {owner}")
+    operated.offer()
     operated.spec = {"adoptionPolicy": "IfUnowned"}
     assert isinstance((await operated.run()).outcome, Ready)
     assert (await operated.run()).done == ()
@@ -206,38 +309,41 @@ async def test_what_was_kept_is_never_dropped_by_the_next_environment(operated: 
     await operated.migrated()
     await operated.removed(retain=True)
     roles = there(operated)[1]
-    successor = Operated(
-        operated.site, operated.servers, operated.database, {"adoptionPolicy": "IfUnowned"}, environment_name="next"
-    )
+    successor = Operated(operated.site, operated.servers, operated.database, {"adoptionPolicy": "IfUnowned"})
     assert isinstance((await successor.migrated()).outcome, Ready)
     assert (await successor.run()).done == ()
     assert (await successor.removed()).released
     assert there(operated) == (True, roles)
 
 
-@pytest.mark.parametrize("step", range(1, 6))
-async def test_a_removal_that_is_killed_anywhere_goes_on(
-    one: Operated, step: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from biospark_operator.clients.postgres_session import Session
+class Killed(BaseException):
+    """The process is killed."""
 
-    class Killed(BaseException):
-        pass
 
-    await one.run()
+@contextmanager
+def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kill the process after so many transactions."""
     run, done = Session.run, 0
 
     async def killed(self: Session, *args: object, **kwargs: object) -> None:
         nonlocal done
-        if done == step * 2:
+        if done == steps:
             raise Killed
         done += 1
         await run(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Session, "run", killed)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "run", killed)
+        yield
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+async def test_a_removal_that_is_killed_anywhere_goes_on(
+    one: Operated, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.run()
+    with killed_after(step * 2, monkeypatch), pytest.raises(Killed):
         await one.remove()
-    monkeypatch.setattr(Session, "run", run)
     await one.removed()
     assert there(one) == (False, set())
 

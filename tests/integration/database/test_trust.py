@@ -15,10 +15,10 @@ from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.clients.postgres import Servers
-from biospark_operator.components.database import DatabaseComponent
-from biospark_operator.components.database.access import WEAKEST, Access
+from biospark_operator.components import catalog
+from biospark_operator.components.database.access import WEAKEST
 from biospark_operator.components.outside import SERVERS
-from biospark_operator.components.schema import SchemaComponent
+from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import RejectedError
@@ -220,20 +220,22 @@ async def test_what_the_platform_settings_list_together_needs_no_annotation(
     elsewhere.annotate("admin", SERVERS, None)
     settings = {"host": "127.0.0.1", "port": one_site.server.port, "adminSecretRef": {"name": "admin"}}
     platform = DatabaseServer.model_validate({**settings, "sslMode": "Disable"})
-    access = Access(elsewhere.cluster, elsewhere.servers, OPERATOR_NAMESPACE, platform)
-    component = DatabaseComponent(access, clock=lambda: elsewhere.now)
-    report = await converge(component, elsewhere.env, apply=True, leadership=SoleReplica())
+    made = catalog.components(
+        elsewhere.cluster, Platform(database=platform), operator_namespace=OPERATOR_NAMESPACE, servers=elsewhere.servers
+    )
+    components = {component.name: component for component in made}
+    report = await converge(components["database"], elsewhere.env, apply=True, leadership=SoleReplica())
     assert isinstance(report.outcome, Ready), report.outcome
     async with listening() as theirs:
         elsewhere.way = {"port": theirs.port}
-        for made in (component, SchemaComponent(access)):
-            report = await converge(made, elsewhere.env, apply=True, leadership=SoleReplica())
+        for name in ("database", "schema"):
+            report = await converge(components[name], elsewhere.env, apply=True, leadership=SoleReplica())
             assert isinstance(report.outcome, Blocked)
             assert report.outcome.reason == Reason.SECRET_USE_REFUSED
         assert theirs.connections == 0
     # The platform's own use of the Secret says how safe it has to be, too.
     elsewhere.way = {}
-    strict = replace(access, platform=DatabaseServer.model_validate(settings))
+    strict = replace(elsewhere.component.access, platform=DatabaseServer.model_validate(settings))
     server = elsewhere.env.spec.database.server
     assert server is not None
     with pytest.raises(RejectedError, match=r"write spec\.database\.server\.sslMode: Require"):

@@ -218,7 +218,17 @@ def test_grants_of_others_are_left_and_named() -> None:
         (with_database(encoding="LATIN1"), Reason.DATABASE_INCOMPATIBLE, "LATIN1"),
         (with_database(comment=ANOTHERS), Reason.DATABASE_CONFLICT, "environment other"),
         (with_role(NAMES.reader, comment="theirs"), Reason.NOT_OWNED, "role biospark_dev_reader"),
-        (with_database(comment=None, owner="dba", object_id=7), Reason.NOT_OWNED, "IfUnowned"),
+        (with_database(comment=None, owner="dba", object_id=7), Reason.NOT_OWNED, marks.offer("dev")),
+        (
+            with_database(comment=marks.offer("dev"), owner="dba", object_id=7),
+            Reason.NOT_OWNED,
+            "adoptionPolicy: IfUnowned",
+        ),
+        (
+            with_database(comment=marks.offer("other"), owner="dba", object_id=7),
+            Reason.DATABASE_CONFLICT,
+            "hand it over",
+        ),
     ],
 )
 def test_what_is_refused_is_explained(seen: Seen, reason: Reason, words: str) -> None:
@@ -234,7 +244,7 @@ def test_a_database_that_was_created_and_not_marked_is_marked() -> None:
 
 
 def test_an_adopted_database_keeps_its_comment_and_remembers_its_owner() -> None:
-    seen = with_database(comment="precious", owner="dba", object_id=7)
+    seen = with_database(comment=f"precious\n{marks.offer('dev')}", owner="dba", object_id=7)
     text = "\n".join(sql(env(adoptionPolicy="IfUnowned"), seen))
     assert 'OWNER TO "biospark_dev_owner"; GRANT CONNECT, CREATE, TEMPORARY ON DATABASE "biospark_dev" TO "dba"' in text
     assert "precious\n" in text
@@ -242,7 +252,9 @@ def test_an_adopted_database_keeps_its_comment_and_remembers_its_owner() -> None
 
 
 def test_everybody_who_came_in_as_everybody_is_named_before_that_ends() -> None:
-    seen = with_database(comment="precious", owner="dba", object_id=7, grants=frozenset({Grant(PUBLIC, "CONNECT")}))
+    seen = with_database(
+        comment=marks.offer("dev"), owner="dba", object_id=7, grants=frozenset({Grant(PUBLIC, "CONNECT")})
+    )
     seen = replace(seen, inside=Inside(bystanders=("analyst",)))
     text = "\n".join(sql(env(adoptionPolicy="IfUnowned"), seen))
     assert text.index('GRANT CONNECT ON DATABASE "biospark_dev" TO "analyst"') < text.index("FROM PUBLIC")
@@ -365,7 +377,14 @@ def test_what_is_no_id_is_none(text: str) -> None:
         (f"{OURS}\ntheirs", Standing.UNOWNED),
         (ANOTHERS, Standing.ANOTHERS),
         (marks.PREFIX + "{broken", Standing.UNOWNED),
-        (marks.marked(None, Mark("dev", "uid-of-dev", Origin.RELEASED)), Standing.UNOWNED),
+        (marks.marked(None, Mark("dev", "uid-of-dev", Origin.RELEASED)), Standing.OFFERED),
+        (marks.marked(None, Mark("dev", "uid-of-an-earlier", Origin.RELEASED)), Standing.OFFERED),
+        (marks.marked(None, Mark("other", "uid-of-dev", Origin.RELEASED)), Standing.ANOTHERS),
+        (marks.offer("dev"), Standing.OFFERED),
+        (f"theirs\n{marks.offer('dev')}", Standing.OFFERED),
+        (marks.offer("other"), Standing.ANOTHERS),
+        (marks.marked(None, Mark("dev", "uid-of-dev", Origin.OFFERED)), Standing.OFFERED),
+        (marks.marked(None, Mark("dev", "uid-of-an-earlier", Origin.OFFERED)), Standing.ANOTHERS),
     ],
 )
 def test_marks_say_whose_something_is(comment: str | None, expected: Standing) -> None:

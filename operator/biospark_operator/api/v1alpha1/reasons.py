@@ -92,7 +92,8 @@ class Reason(StrEnum):
     NOT_OWNED = (
         "NotOwned",
         "An object exists already and is not marked as this environment's.",
-        "Delete or rename it, or set `spec.adoptionPolicy` to IfUnowned to take it over.",
+        "Do what the message says: it depends on what the object is whether it can be taken over with "
+        "`spec.adoptionPolicy: IfUnowned`.",
     )
     FIELD_CONFLICT = (
         "FieldConflict",

@@ -123,7 +123,8 @@ class Spec(Model):
     adoption_policy: AdoptionPolicy = Field(
         AdoptionPolicy.NEVER,
         description="Never: something that exists and is not marked as this environment's is left alone and "
-        "reported. IfUnowned: it is taken over when nobody else has marked it. Default Never.",
+        "reported. IfUnowned: it is taken over when nobody else has marked it; a database only when its administrator "
+        "offers it to this environment. Default Never.",
     )
     namespace: Namespace = Field(default_factory=Namespace, description="The namespace of the environment.")
     access: Access = Field(default_factory=Access, description="Who may use the namespace.")

@@ -90,6 +90,21 @@ async def roles(session: Session, names: Names) -> dict[str, SeenRole]:
     }
 
 
+async def uses(session: Session, names: Names) -> dict[str, tuple[str, ...]]:
+    """Read where else than in the environment's database its roles own something or have rights."""
+    rows = await session.rows(
+        "read dependencies",
+        """SELECT DISTINCT r.rolname AS role, coalesce(b.datname, 'the whole server') AS place
+             FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid AND d.refclassid = 'pg_authid'::regclass
+             LEFT JOIN pg_database b ON b.oid = CASE d.classid WHEN 'pg_database'::regclass THEN d.objid ELSE d.dbid END
+            WHERE r.rolname = ANY(%s) AND d.classid <> 'pg_auth_members'::regclass
+              AND b.datname IS DISTINCT FROM %s ORDER BY 1, 2""",
+        list(names.roles),
+        names.database,
+    )
+    return {name: tuple(row["place"] for row in rows if row["role"] == name) for name in names.roles}
+
+
 async def memberships(session: Session, names: Names, version: int) -> tuple[Membership, ...]:
     """Read who is a member of the environment's roles, and of what they are members."""
     options = "inherit_option, set_option" if version >= WITH_OPTIONS else "m.rolinherit AS inherit_option, true"

@@ -19,12 +19,13 @@ from biospark_operator.clients.postgres import Server
 from biospark_operator.clients.postgres_errors import LoginRefusedError
 from biospark_operator.clients.postgres_session import Login, Session
 from biospark_operator.components import namespace, ownership, readiness
-from biospark_operator.components.database import catalogue, credentials, existence, judge, removal
+from biospark_operator.components.database import catalogue, credentials, existence, judge, marks, removal
 from biospark_operator.components.database import plan as planning
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.credentials import Credentials
+from biospark_operator.components.database.marks import Standing
 from biospark_operator.components.database.names import (
     Names,
     database_id,
@@ -83,6 +84,9 @@ class DatabaseComponent:
                 secrets=secrets,
                 authority=server.address.authority,
             )
+            if any(marks.standing(role.comment, env.identity) is Standing.OFFERED for role in seen.roles.values()):
+                uses = await catalogue.uses(session, names)
+                seen = replace(seen, roles={n: replace(role, elsewhere=uses[n]) for n, role in seen.roles.items()})
         if self.refuse(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
             return seen
         async with server.session(names.database) as session:

@@ -36,22 +36,78 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
     if seen.database is not None and not _is_to_be_marked(env, seen):
         things.insert(0, (f"database {names.database}", seen.database.comment))
     for what, comment in things:
+        mark, thing = marks.parse(comment), f"{what} on {seen.where}"
         match marks.standing(comment, env.identity):
             case Standing.ANOTHERS:
-                mark = marks.parse(comment)
+                kept = mark is not None and mark.origin in (Origin.RELEASED, Origin.OFFERED)
                 owner = mark.environment if mark else ""
                 return Blocked(
                     Reason.DATABASE_CONFLICT,
-                    f"{what} on {seen.where} belongs to the environment {owner}; create this environment with another "
-                    "spec.database.name",
+                    f"{thing} {'is kept for' if kept else 'belongs to'} the environment {owner}; create this "
+                    "environment with another spec.database.name"
+                    + (", or have the administrator of the server hand it over" if kept else ""),
                 )
-            case Standing.UNOWNED if not adopts:
-                way_out = "drop or rename it, or set spec.adoptionPolicy: IfUnowned to take it over"
-                return Blocked(Reason.NOT_OWNED, ownership.not_created_here(f"{what} on {seen.where}", way_out))
+            case Standing.UNOWNED:
+                return _unowned(env, thing, role=what.startswith("role "))
+            case Standing.OFFERED if not adopts:
+                kept = mark is not None and mark.origin is Origin.RELEASED
+                return Blocked(
+                    Reason.NOT_OWNED,
+                    f"{thing} {'was kept when an earlier' if kept else 'is offered to this'} environment"
+                    f"{f' {env.name} was deleted' if kept else ''}; set spec.adoptionPolicy: IfUnowned to take it over",
+                )
+    if adopts and (refused := _not_to_be_taken(env, seen)) is not None:
+        return refused
     for secret in seen.secrets.values():
         if not ownership.is_ours(secret, env.identity):
             refused = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
             return Blocked(Reason.NOT_OWNED, refused)
+    return None
+
+
+def _unowned(env: Environment, thing: str, *, role: bool) -> Blocked:
+    """Say what is to be done about what nobody gave to this environment. A role of others is never taken over."""
+    other = (
+        "have the administrator of the server rename the role"
+        if role
+        else (
+            "have the administrator of the server offer it to this one: the last line of its comment has to be "
+            f"{marks.offer(env.name)}"
+        )
+    )
+    way_out = f"create this environment with another spec.database.name, or {other}"
+    return Blocked(Reason.NOT_OWNED, ownership.not_created_here(thing, way_out))
+
+
+def _not_to_be_taken(env: Environment, seen: Seen) -> Blocked | None:
+    """Say what stands in the way of taking over what may be taken over."""
+    names, database = Names(env.spec.database.name), seen.database
+    offered = database is not None and marks.standing(database.comment, env.identity) is Standing.OFFERED
+    if database is not None and offered and not database.allows_connections:
+        return Blocked(
+            Reason.NOT_OWNED,
+            f"database {names.database} on {seen.where} accepts no connections, so it can't be taken over as it is; "
+            f'run ALTER DATABASE "{names.database}" ALLOW_CONNECTIONS true',
+        )
+    for name, role in sorted(seen.roles.items()):
+        mark = marks.parse(role.comment)
+        if mark is None or marks.standing(role.comment, env.identity) is not Standing.OFFERED:
+            continue
+        if mark.origin is Origin.OFFERED:
+            return _unowned(env, f"role {name} on {seen.where}", role=True)
+        others = {*names.roles, seen.server.admin}
+        found = [
+            *(sorted(role.powers)),
+            *(f"rights in {place}" for place in role.elsewhere),
+            *(f"membership of {m.role}" for m in seen.memberships if m.member == name and m.role not in others),
+            *(f"the member {m.member}" for m in seen.memberships if m.role == name and m.member not in others),
+        ]
+        if found:
+            return Blocked(
+                Reason.NOT_OWNED,
+                f"role {name} on {seen.where} was kept when an earlier environment {env.name} was deleted, and is used "
+                f"otherwise since: it has {', '.join(found)}; take that away, or rename the role",
+            )
     return None
 
 

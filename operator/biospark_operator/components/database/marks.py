@@ -2,7 +2,9 @@
 
 The mark is the last line of the comment, so what others wrote before it stays. It says which environment by name
 and uid, whether the thing was created or adopted, and for an adopted database who owned it before: that is who
-gets it back. `released` is what is left on something that was kept when its environment went; it may be adopted.
+gets it back, and how it was. `Released` is what is left on something that was kept when its environment went, and
+`Offered` is written by whoever administers the server. Both name the environment that may take the thing over: who
+may write environments has no say in that.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 from biospark_operator.engine.component import Identity
 
 PREFIX = "biospark-operator "
+_RIGHTS = frozenset({"CONNECT", "CREATE", "TEMPORARY", "USAGE"})
 
 
 class Origin(StrEnum):
@@ -22,6 +26,7 @@ class Origin(StrEnum):
     CREATED = "Created"
     ADOPTED = "Adopted"
     RELEASED = "Released"
+    OFFERED = "Offered"
 
 
 class Standing(StrEnum):
@@ -29,7 +34,25 @@ class Standing(StrEnum):
 
     OURS = "Ours"
     UNOWNED = "Unowned"
+    #: Nobody's, and this environment may have it.
+    OFFERED = "Offered"
     ANOTHERS = "Anothers"
+
+
+@dataclass(frozen=True)
+class Former:
+    """How a database was before it was adopted: what it gets back when its environment goes."""
+
+    #: The line of its comment that offered it.
+    offer: str
+    connection_limit: int
+    #: What everybody might do with it, and who was granted that by name in place of it.
+    public: tuple[str, ...]
+    granted: tuple[str, ...]
+    #: The same of its schema `public`, and who owned that.
+    schema_owner: str | None
+    schema_public: tuple[str, ...]
+    schema_granted: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,23 +69,26 @@ class Mark:
     holds: int | None = None
     #: On the owner role, whether that database had a schema: migrations were applied.
     filled: bool = False
+    former: Former | None = None
 
 
 def parse(comment: str | None) -> Mark | None:
     """Return the mark in a comment, or None where there is none."""
-    last = (comment or "").rpartition("\n")[2]
+    last = line(comment)
     if not last.startswith(PREFIX):
         return None
     try:
         said = json.loads(last.removeprefix(PREFIX))
+        origin = Origin(said["origin"])
         return Mark(
             said["environment"],
-            said["uid"],
-            Origin(said["origin"]),
+            said.get("uid", "") if origin is Origin.OFFERED else said["uid"],
+            origin,
             said.get("former_owner"),
             _number(said.get("creates")),
             _number(said.get("holds")),
             said.get("filled") is True,
+            _former(said.get("former")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -76,8 +102,12 @@ def ours(comment: str | None, owner: Identity) -> Mark | None:
 def standing(comment: str | None, owner: Identity) -> Standing:
     """Say whose something with this comment is, as the environment `owner` sees it."""
     mark = parse(comment)
-    if mark is None or mark.origin is Origin.RELEASED:
+    if mark is None:
         return Standing.UNOWNED
+    if mark.origin is Origin.OFFERED and mark.uid not in ("", owner.uid):
+        return Standing.ANOTHERS
+    if mark.origin in (Origin.OFFERED, Origin.RELEASED):
+        return Standing.OFFERED if mark.environment == owner.name else Standing.ANOTHERS
     return Standing.OURS if mark.uid == owner.uid else Standing.ANOTHERS
 
 
@@ -87,6 +117,21 @@ def marked(comment: str | None, mark: Mark) -> str:
     return "\n".join([*_foreign(comment), PREFIX + json.dumps(said)])
 
 
+def offer(environment: str) -> str:
+    """Return the line that offers something to an environment, as an administrator writes it."""
+    return PREFIX + json.dumps({"environment": environment, "origin": Origin.OFFERED})
+
+
+def line(comment: str | None) -> str:
+    """Return the line of a comment that has the mark."""
+    return (comment or "").rpartition("\n")[2]
+
+
+def restored(comment: str | None, former: Former) -> str:
+    """Return a comment as it was before the thing was adopted, but for what others wrote since."""
+    return "\n".join([*_foreign(comment), former.offer])
+
+
 def unmarked(comment: str | None) -> str | None:
     """Return what others wrote of a comment, or None where that is nothing."""
     return "\n".join(_foreign(comment)) or None
@@ -94,6 +139,21 @@ def unmarked(comment: str | None) -> str | None:
 
 def _number(said: object) -> int | None:
     return said if isinstance(said, int) and not isinstance(said, bool) else None
+
+
+def _former(said: Any) -> Former | None:
+    """Read how a database was. Rights become keywords of SQL, so none is read that is none."""
+    if said is None:
+        return None
+    return Former(
+        offer=str(said["offer"]),
+        connection_limit=int(said["connection_limit"]),
+        public=tuple(right for right in said["public"] if right in _RIGHTS),
+        granted=tuple(map(str, said["granted"])),
+        schema_owner=None if said["schema_owner"] is None else str(said["schema_owner"]),
+        schema_public=tuple(right for right in said["schema_public"] if right in _RIGHTS),
+        schema_granted=tuple(map(str, said["schema_granted"])),
+    )
 
 
 def _foreign(comment: str | None) -> list[str]:

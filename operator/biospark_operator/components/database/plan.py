@@ -19,7 +19,7 @@ from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.catalogue import WITH_OPTIONS
 from biospark_operator.components.database.credentials import Account
-from biospark_operator.components.database.marks import Mark, Origin, Standing
+from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
 from biospark_operator.components.database.names import Names, database_id, role_id
 from biospark_operator.components.database.state import PUBLIC, Grant, Inside, Seen, SeenDatabase, SeenRole
 from biospark_operator.components.database.statements import Statement
@@ -137,15 +137,17 @@ class _Planner:
             made = do.create_database(name, owner, object_id)
             yield self.run(Verb.CREATE, self.database_id(), made, transaction=False)
             found = _as_created(owner, object_id)
-        elif found.owner != owner:
-            # Who owned it keeps its rights, which go with ownership otherwise.
-            keep = do.grant_database(name, wanted.on_database(self.names)[owner], found.owner)
-            yield self.run(Verb.UPDATE, self.database_id(), do.own_database(name, owner), keep)
         statements: list[Statement] = []
         if marks.standing(found.comment, self.env.identity) is not Standing.OURS:
-            former = found.owner if found.owner != owner else None
-            mark = self.mark(Origin.CREATED) if created else self.mark(Origin.ADOPTED, former)
+            taken = self.adopted(found) if found.owner != owner else self.mark(Origin.ADOPTED)
+            mark = self.mark(Origin.CREATED) if created else taken
             statements.append(do.comment_database(name, marks.marked(found.comment, mark)))
+        if found.owner != owner:
+            # How it was is written down with the first change. Who owned it keeps its rights, which go with ownership
+            # otherwise.
+            keep = do.grant_database(name, wanted.on_database(self.names)[owner], found.owner)
+            yield self.run(Verb.UPDATE, self.database_id(), *statements, do.own_database(name, owner), keep)
+            statements = []
         if any(grant.grantee == PUBLIC for grant in found.grants):
             # Who came in as everybody does goes on to come in.
             statements += [do.grant_database(name, {"CONNECT"}, role) for role in self.bystanders(found)]
@@ -286,6 +288,22 @@ class _Planner:
         if mark is not None and mark.uid == self.env.uid:
             return mark.former_owner
         return database.owner if database.owner != self.names.owner else None
+
+    def adopted(self, found: SeenDatabase) -> Mark:
+        """Return the mark of a database that is taken over, with what it gets back when it is released."""
+        inside, bystanders = self.inside, self.inside.bystanders
+        connecting = {grant.grantee for grant in found.grants if grant.privilege == "CONNECT"}
+        using = {grant.grantee for grant in inside.public_grants if grant.privilege == "USAGE"}
+        former = Former(
+            offer=marks.line(found.comment),
+            connection_limit=found.connection_limit,
+            public=tuple(sorted(grant.privilege for grant in found.grants if grant.grantee == PUBLIC)),
+            granted=tuple(role for role in bystanders if role not in connecting),
+            schema_owner=inside.public_owner,
+            schema_public=tuple(sorted(grant.privilege for grant in inside.public_grants if grant.grantee == PUBLIC)),
+            schema_granted=tuple(sorted({*bystanders, found.owner} - using)),
+        )
+        return replace(self.mark(Origin.ADOPTED, found.owner), former=former)
 
     def mark(self, origin: Origin, former_owner: str | None = None) -> Mark:
         return Mark(self.env.name, self.env.uid, origin, former_owner)

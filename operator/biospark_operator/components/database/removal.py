@@ -1,14 +1,14 @@
 """Takes a database away when its environment is deleted, or gives it back. Only what is marked as ours is touched.
 
 With `deletionPolicy: Delete` a database that was created goes, sessions or not, and then its roles. With `Retain`
-all of it stays, and so does one that was adopted, which goes back to who owned it before; the marks then say that
-it may be adopted again. A database that the specification of a living environment does not want any more is left
-as it is: a new host name may well be another name of the same server.
+all of it stays, and so does one that was adopted, which goes back to who owned it before, as it was. The marks then
+say which environment may adopt it again. A database that the specification of a living environment does not want any
+more is left as it is: a new host name may well be another name of the same server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from psycopg import sql
@@ -17,7 +17,7 @@ from biospark_operator.clients.postgres import Server
 from biospark_operator.clients.postgres_session import Session
 from biospark_operator.components.database import catalogue, marks
 from biospark_operator.components.database import statements as do
-from biospark_operator.components.database.marks import Mark, Origin, Standing
+from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Membership, SeenDatabase, SeenRole, SeenServer
 from biospark_operator.engine.component import Identity
@@ -85,17 +85,47 @@ async def removed(server: Server, names: Names, owner: Identity) -> tuple[str, s
 
 async def _give_back(server: Server, found: Remains, mark: Mark, ours: Sequence[SeenRole]) -> None:
     """Take our marks away, last that of the database, so that nothing is forgotten if we are stopped."""
-    name, former = found.names.database, mark.former_owner
+    name, database = found.names.database, found.database
+    before = database.comment if database else None
     async with server.session() as session:
         await _act_as(session, found, [role.name for role in ours])
+        owner = mark.former_owner if mark.former_owner in await _existing(session, [mark.former_owner]) else None
+    if owner is not None and mark.former is not None:
+        await _restored(server, found.names, mark.former)
+    async with server.session() as session:
         for role in ours:
             await _release(session, role)
-        database = found.database
-        comment = marks.marked(database.comment if database else None, replace(mark, origin=Origin.RELEASED))
+        comment = marks.marked(before, replace(mark, origin=Origin.RELEASED, former=None))
+        if owner is not None and mark.former is not None:
+            comment = marks.restored(before, mark.former)
         statements = [do.comment_database(name, comment)]
-        if former is not None and former != found.names.owner and await _exists(session, former):
-            statements = [*statements, do.own_database(name, former)]
+        if owner is not None and owner != found.names.owner:
+            statements = [*statements, do.own_database(name, owner)]
         await session.run(f"give database {name} back", statements)
+
+
+async def _restored(server: Server, names: Names, former: Former) -> None:
+    """Put rights on a database that was adopted, and on its schema, back as they were."""
+    ours = (names.app, names.reader, names.migrator)
+    async with server.session(names.database) as session:
+        granted = [*ours, *await _existing(session, former.schema_granted)]
+        statements = [do.revoke_schema_of("public", granted)]
+        if former.schema_public:
+            statements.append(do.open_schema("public", former.schema_public))
+        if former.schema_owner is not None and await session.rows("read the schema public", _PUBLIC):
+            await session.run(f"give rights in {names.database} back", statements, role=names.owner)
+            if former.schema_owner not in ("pg_database_owner", names.owner):
+                await session.run("give the schema public back", [do.own_schema("public", former.schema_owner)])
+    async with server.session() as session:
+        granted = [*ours, *await _existing(session, former.granted)]
+        statements = [do.revoke_database_of(names.database, granted)]
+        if former.public:
+            statements.append(do.open_database(names.database, former.public))
+        statements.append(do.limit_database(names.database, former.connection_limit))
+        await session.run(f"give rights on {names.database} back", statements, role=names.owner)
+
+
+_PUBLIC = "SELECT 1 FROM pg_namespace WHERE nspname = 'public'"
 
 
 async def _release_roles(server: Server, ours: Sequence[SeenRole]) -> None:
@@ -192,5 +222,7 @@ async def _act_as(session: Session, found: Remains, roles: Sequence[str]) -> Non
     await session.run("become a member of the environment's roles", statements)
 
 
-async def _exists(session: Session, role: str) -> bool:
-    return bool(await session.rows("read roles", "SELECT 1 FROM pg_roles WHERE rolname = %s", role))
+async def _existing(session: Session, roles: Iterable[str | None]) -> list[str]:
+    wanted = [role for role in roles if role is not None]
+    rows = await session.rows("read roles", "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) ORDER BY 1", wanted)
+    return [str(row["rolname"]) for row in rows]

@@ -34,6 +34,8 @@ class SeenRole:
     expires: bool = False
     expired: bool = False
     comment: str | None = None
+    #: Where else than in the environment's database it owns something or has rights, as far as that was read.
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,16 @@ def revoke_database(name: str) -> Statement:
     return _join("REVOKE ALL ON DATABASE {} FROM PUBLIC", name)
 
 
+def revoke_database_of(name: str, roles: Iterable[str]) -> Statement:
+    """Take every right on a database from roles."""
+    return _join("REVOKE ALL ON DATABASE {} FROM ", name) + _names(roles)
+
+
+def open_database(name: str, privileges: Iterable[str]) -> Statement:
+    """Grant rights on a database to everybody."""
+    return _keywords("GRANT", privileges) + _join(" ON DATABASE {} TO PUBLIC", name)
+
+
 def create_schema(name: str) -> Statement:
     """Create a schema."""
     return _join("CREATE SCHEMA IF NOT EXISTS {}", name)
@@ -140,6 +150,16 @@ def grant_schema(name: str, role: str, *, create: bool = False) -> Statement:
 def revoke_schema(name: str) -> Statement:
     """Take every right on a schema from those who were granted none by name."""
     return _join("REVOKE ALL ON SCHEMA {} FROM PUBLIC", name)
+
+
+def revoke_schema_of(name: str, roles: Iterable[str]) -> Statement:
+    """Take every right on a schema from roles."""
+    return _join("REVOKE ALL ON SCHEMA {} FROM ", name) + _names(roles)
+
+
+def open_schema(name: str, privileges: Iterable[str]) -> Statement:
+    """Grant rights on a schema to everybody."""
+    return _keywords("GRANT", privileges) + _join(" ON SCHEMA {} TO PUBLIC", name)
 
 
 def grant_by_default(owner: str, kind: str, privileges: Iterable[str], role: str) -> Statement:
@@ -193,6 +213,10 @@ def drop_owned(role: str) -> Statement:
 
 def _join(template: str, *names: str) -> Statement:
     return sql.SQL(template).format(*map(sql.Identifier, names))
+
+
+def _names(names: Iterable[str]) -> Statement:
+    return _COMMA.join(sql.Identifier(name) for name in names)
 
 
 def _keywords(verb: str, privileges: Iterable[str]) -> Statement:

@@ -7,26 +7,22 @@ new pod would not know.
 
 from __future__ import annotations
 
-from itertools import count
-
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.spec import Profile
 from biospark_operator.clients.postgres import SSL_MODES
 from biospark_operator.components import secrets
-from biospark_operator.components.database import credentials, wanted
+from biospark_operator.components.database import credentials, sizing, wanted
 from biospark_operator.components.manifests import API_PORT, METRICS_PORT
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 
 LOG_LEVELS = {Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"}
 #: Where Secrets are in the container, one file for each of their keys.
-DATABASE_PATH, SECRETS_PATH = "/etc/biospark/database", "/etc/biospark/secrets"
+DATABASE_PATH, SECRETS_PATH = credentials.MOUNTED_AT, "/etc/biospark/secrets"
 #: Secrets by the path at which they are mounted, where the environment has a database.
 MOUNTED = {DATABASE_PATH: credentials.APP_SECRET, SECRETS_PATH: secrets.SECRET}
 #: Connections of one replica, which is one process, at most: more don't make it faster.
 POOL_SIZE = 10
-#: Replicas beside those that are wanted while one is replaced: the new one, and the old one until it has ended.
-_REPLACING = 2
 
 
 def settings(env: Environment, platform: Platform) -> dict[str, str]:
@@ -83,27 +79,4 @@ def pool_size(env: Environment) -> int:
     limit = env.spec.database.connection_limit
     if limit is None:
         return POOL_SIZE
-    return max(1, min(POOL_SIZE, wanted.shares(limit).login // _replicas_at_once(env)))
-
-
-def too_few_connections(env: Environment) -> str | None:
-    """Say that the limit of the database leaves a replica without any connection, or None where it does not.
-
-    A rollout would never end: the new replica would wait for a connection that the old one keeps.
-    """
-    limit, replicas = env.spec.database.connection_limit, _replicas_at_once(env)
-    if env.spec.database.server is None or limit is None or wanted.shares(limit).login >= replicas:
-        return None
-    enough = next(number for number in count(limit) if wanted.shares(number).login >= replicas)
-    return (
-        f"spec.database.connectionLimit {limit} is too low for {_most(env)} replicas of the API and "
-        f"{_REPLACING} more while they are replaced; write at least {enough}, or lower the number of replicas"
-    )
-
-
-def _replicas_at_once(env: Environment) -> int:
-    return _most(env) + _REPLACING
-
-
-def _most(env: Environment) -> int:
-    return env.spec.api.autoscaling.max_replicas if env.spec.api.autoscaling else env.spec.api.replicas
+    return max(1, min(POOL_SIZE, wanted.shares(limit).login // sizing.replicas_at_once(env)))

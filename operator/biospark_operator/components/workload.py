@@ -16,7 +16,6 @@ from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import (
     access,
-    api_settings,
     drift,
     network,
     registry,
@@ -86,8 +85,6 @@ def refusal(env: Environment, seen: Seen) -> Blocked | None:
     if env.spec.api.image is None:
         message = "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings"
         return Blocked(Reason.PLATFORM_SETTING_MISSING, message)
-    if too_few := api_settings.too_few_connections(env):
-        return Blocked(Reason.INVALID_SPEC, too_few)
     return None
 
 

@@ -114,14 +114,14 @@ async def test_a_role_that_was_kept_and_is_used_otherwise_since_is_not_taken_bac
 
 STATE = """
 SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database'), datconnlimit, datallowconn,
-       (SELECT array_agg(format('%%s %%s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
-                         ORDER BY 1) FROM aclexplode(coalesce(datacl, acldefault('d', datdba))))
+       ARRAY(SELECT format('%%s %%s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
+               FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) ORDER BY 1)
   FROM pg_database WHERE datname = %s
 """
 SCHEMA = """
 SELECT pg_get_userbyid(nspowner),
-       (SELECT array_agg(format('%s %s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
-                         ORDER BY 1) FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))))
+       ARRAY(SELECT format('%s %s', coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), privilege_type)
+               FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) ORDER BY 1)
   FROM pg_namespace WHERE nspname = 'public'
 """
 

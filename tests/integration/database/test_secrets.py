@@ -211,12 +211,18 @@ async def test_a_plan_makes_nothing_and_shows_nothing(env: Operated, database: d
     ]
 
 
-async def test_too_few_connections_for_the_replicas_are_told(env: Operated, database: dict[str, Any]) -> None:
+async def test_too_few_connections_for_the_replicas_are_told_before_they_are_the_limit(
+    env: Operated, database: dict[str, Any], one_site: Site
+) -> None:
+    limit = "SELECT datconnlimit FROM pg_database WHERE datname = %s"
+    env.apply(database=database, api={"replicas": 2})
+    await settled(env)
     env.apply(database={**database, "connectionLimit": 4}, api={"replicas": 2})
     await env.run()
-    await env.run()
-    assert await env.told("WorkloadReady") == ("False", "InvalidSpec")
-    assert "write at least 6, or lower the number of replicas" in await env.message("WorkloadReady")
+    assert await env.told("DatabaseReady") == ("False", "InvalidSpec")
+    assert "write at least 6, or lower the number of replicas" in await env.message("DatabaseReady")
+    assert one_site.scalar(limit, database["name"]) == -1
     env.apply(database={**database, "connectionLimit": 6}, api={"replicas": 2})
     await settled(env)
+    assert one_site.scalar(limit, database["name"]) == 6
     assert await env.told("WorkloadReady") != ("False", "InvalidSpec")

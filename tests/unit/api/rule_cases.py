@@ -187,6 +187,18 @@ RULES = [
         good={"database": {"name": "postgres2"}},
     ),
     case(
+        "database.name",
+        "choose a name that does not begin with pg_: PostgreSQL reserves such names of roles",
+        bad={"database": {"name": "pg_laboratory"}},
+        good={"database": {"name": "pglaboratory"}},
+    ),
+    case(
+        "database.extensions[0].schema",
+        "choose a schema that does not begin with pg_: PostgreSQL reserves such names",
+        bad={"database": {"extensions": [{"name": "pg_trgm", "schema": "pg_extensions"}]}},
+        good={"database": {"extensions": [{"name": "pg_trgm", "schema": "extensions"}]}},
+    ),
+    case(
         "database.server.caSecretRef",
         "write the Secret with the certificate authority in caSecretRef, or choose sslMode Require or Disable",
         bad=server(sslMode="VerifyCA"),

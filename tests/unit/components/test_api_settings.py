@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.components import api_settings, token_keys
-from biospark_operator.components.database import wanted
+from biospark_operator.components.database import sizing, wanted
 from biospark_operator.components.platform import Platform
 from tests.fakes.environments import environment
 
@@ -92,22 +92,22 @@ def test_all_pools_together_fit_the_limit_also_while_replicas_are_replaced(limit
     env = environment(database={"server": SERVER, "connectionLimit": limit}, api=api)
     most = api.get("replicas") or api["autoscaling"]["maxReplicas"]
     share, size = wanted.shares(limit).login, api_settings.pool_size(env)
-    said = api_settings.too_few_connections(env)
+    said = sizing.too_few_connections(env)
     assert 1 <= size <= api_settings.POOL_SIZE
     assert (said is None) == ((most + 2) * size <= share)
 
 
 def test_a_limit_that_is_too_low_says_which_one_is_enough() -> None:
     env = environment(database={"server": SERVER, "connectionLimit": 4}, api={"replicas": 3})
-    said = api_settings.too_few_connections(env) or ""
+    said = sizing.too_few_connections(env) or ""
     assert said == (
         "spec.database.connectionLimit 4 is too low for 3 replicas of the API and 2 more while they are replaced; "
         "write at least 7, or lower the number of replicas"
     )
     enough = environment(database={"server": SERVER, "connectionLimit": 7}, api={"replicas": 3})
-    assert api_settings.too_few_connections(enough) is None
+    assert sizing.too_few_connections(enough) is None
 
 
 def test_without_a_limit_the_pool_is_as_large_as_it_helps() -> None:
     assert api_settings.pool_size(environment(database={"server": SERVER}, api={"replicas": 50})) == 10
-    assert api_settings.too_few_connections(environment()) is None
+    assert sizing.too_few_connections(environment()) is None

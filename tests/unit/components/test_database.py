@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
@@ -235,6 +236,35 @@ def test_what_is_refused_is_explained(seen: Seen, reason: Reason, words: str) ->
     refused = judge.refusal(env(), seen)
     assert isinstance(refused, Blocked | Failed)
     assert (refused.reason, words in refused.message) == (reason, True)
+
+
+def test_a_limit_that_leaves_the_api_too_few_connections_is_refused_before_it_is_set() -> None:
+    specified = env(connectionLimit=3)
+    for seen in (nothing(), everything()):
+        refused = judge.refusal(specified, seen)
+        assert isinstance(refused, Blocked)
+        assert refused.reason == Reason.INVALID_SPEC
+        assert "write at least 5" in refused.message
+        assert sql(specified, seen) == []
+
+
+@pytest.mark.parametrize("host", ["db.example", "10.0.0.5", "2001:db8::1"])
+@pytest.mark.parametrize("authority", [None, b"certificate"])
+def test_the_uri_of_the_credentials_works_as_it_is(host: str, authority: bytes | None) -> None:
+    wanted_server: dict[str, Any] = {"host": host, "port": 6432, "adminSecretRef": {"name": "admin"}}
+    if authority:
+        wanted_server["caSecretRef"] = {"name": "ca"}
+    specified = environment(database={"server": wanted_server, "name": "a-b_C"})
+    assert specified.spec.database.server
+    account, _ = credentials.accounts(Names("a-b_C"))
+    held = credentials.Credentials("a-b_C_app_1", "p/?#@:%& ü", NOW)
+    made = credentials.manifest(specified, specified.spec.database.server, account, held, authority)
+    expected = {"host": host, "port": "6432", "dbname": "a-b_C", "user": "a-b_C_app_1", "password": "p/?#@:%& ü"}
+    if authority:
+        expected |= {"sslmode": "verify-full", "sslrootcert": "/etc/biospark/database/ca.crt"}
+    else:
+        expected |= {"sslmode": "require"}
+    assert conninfo_to_dict(base64.b64decode(made["data"]["uri"]).decode()) == expected
 
 
 def test_a_database_that_was_created_and_not_marked_is_marked() -> None:

@@ -223,16 +223,6 @@ async def test_a_new_signing_key_leaves_the_pods_as_they_are() -> None:
     assert component.plan(env, await component.observe(env)) == []
 
 
-async def test_too_few_connections_for_a_rollout_are_told_before_it_begins() -> None:
-    server = {"host": "db.example", "adminSecretRef": {"name": "admin"}}
-    env = environment(database={"server": server, "connectionLimit": 3})
-    component = workload.component(FakeCluster(), Platform())
-    refused = component.refuse(env, await component.observe(env))
-    assert isinstance(refused, Blocked)
-    assert refused.reason == Reason.INVALID_SPEC
-    assert "write at least 5" in refused.message
-
-
 async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
     env, cluster = with_database(), Applied(secret("2026-01-01T00:00:00Z"))
     component = workload.component(cluster, Platform())

@@ -76,6 +76,15 @@ class DatabaseServer(Model):
 class Extension(Model):
     """A PostgreSQL extension of the database."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "schema",
+            "choose a schema that does not begin with pg_: PostgreSQL reserves such names",
+            cel="!has(self.schema) || !self.schema.startsWith('pg_')",
+            holds=lambda s: s.schema_name is None or not s.schema_name.startswith("pg_"),
+        ),
+    )
+
     name: Identifier = Field(description="Name of the extension, such as `pg_trgm`.")
     version: ExtensionVersion | None = Field(None, description="Version. Default: the server's default version.")
     schema_name: Identifier | None = Field(
@@ -130,6 +139,12 @@ class Database(Model):
             f"choose another name: {', '.join(RESERVED_NAMES)} belong to PostgreSQL or its hosting",
             cel=f"!has(self.name) || !(self.name.lowerAscii() in [{_RESERVED_CEL}])",
             holds=lambda s: s.name is None or s.name.lower() not in RESERVED_NAMES,
+        ),
+        Rule(
+            "name",
+            "choose a name that does not begin with pg_: PostgreSQL reserves such names of roles",
+            cel="!has(self.name) || !self.name.startsWith('pg_')",
+            holds=lambda s: s.name is None or not s.name.startswith("pg_"),
         ),
     )
 

@@ -24,7 +24,7 @@ import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
@@ -40,6 +40,8 @@ from biospark_operator.engine.component import Environment
 ROTATED_AT, ROTATE_REQUEST = "biospark.ai/rotated-at", "biospark.ai/rotate-request"
 #: Names of the Secrets in the namespace of the environment.
 APP_SECRET, READER_SECRET = "biospark-database", "biospark-database-reader"
+#: Where pods have the first of them, one file for each of its keys: the URI in it names one of them.
+MOUNTED_AT = "/etc/biospark/database"
 #: Seconds that the login before stays after a rotation: who has just read the Secret may still want to log in.
 GRACE = 60.0
 #: Seconds that a time may be ahead of ours: clocks of nodes differ.
@@ -123,7 +125,8 @@ def manifest(
     """Return the Secret that hands credentials over, with all that a client needs to connect."""
     database, ssl_mode = env.spec.database.name, SSL_MODES[server.ssl_mode]
     host = f"[{server.host}]" if ":" in server.host else server.host
-    uri = f"postgresql://{quote(held.user)}:{quote(held.password)}@{host}:{server.port}/{quote(database, safe='')}"
+    user, password, path = (quote(part, safe="") for part in (held.user, held.password, database))
+    query = {"sslmode": ssl_mode} | ({"sslrootcert": f"{MOUNTED_AT}/ca.crt"} if authority is not None else {})
     values = {
         "host": server.host,
         "port": str(server.port),
@@ -131,7 +134,7 @@ def manifest(
         "username": held.user,
         "password": held.password,
         "sslmode": ssl_mode,
-        "uri": f"{uri}?sslmode={ssl_mode}",
+        "uri": f"postgresql://{user}:{password}@{host}:{server.port}/{path}?{urlencode(query, safe='/')}",
     }
     data: Mapping[str, bytes] = {key: value.encode() for key, value in values.items()}
     if authority is not None:

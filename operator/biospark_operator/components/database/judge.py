@@ -7,8 +7,8 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import ownership
-from biospark_operator.components.database import credentials, existence, marks, wanted
-from biospark_operator.components.database.marks import Standing
+from biospark_operator.components.database import credentials, existence, marks, sizing, wanted
+from biospark_operator.components.database.marks import Origin, Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
@@ -17,6 +17,8 @@ from biospark_operator.engine.outcome import Blocked, Failed
 
 def refusal(env: Environment, seen: Seen) -> Blocked | Failed | None:
     """Say why nothing may be done at all, or None where something may."""
+    if (too_few := sizing.too_few_connections(env)) is not None:
+        return Blocked(Reason.INVALID_SPEC, too_few)
     if seen.server.version_number < wanted.OLDEST:
         return Blocked(
             Reason.DATABASE_INCOMPATIBLE,

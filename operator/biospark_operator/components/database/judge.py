@@ -62,8 +62,8 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
         return refused
     for secret in seen.secrets.values():
         if not ownership.is_ours(secret, env.identity):
-            refused = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
-            return Blocked(Reason.NOT_OWNED, refused)
+            why = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
+            return Blocked(Reason.NOT_OWNED, why)
     return None
 
 

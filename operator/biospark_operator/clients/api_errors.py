@@ -31,6 +31,18 @@ from biospark_operator.engine.errors import (
 FAULTS = (ApiException, ConfigException, aiohttp.ClientError, TimeoutError, OSError, ValueError)
 
 _CONFLICT = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
+#: Admission refused what was sent. It chooses the code itself, so the text tells, not the code.
+_DENIED = (
+    (re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request(?:: (?P<why>.*))?', re.DOTALL), "webhook"),
+    (
+        re.compile(r"AdmissionPolicy '(?P<name>[^']+)' with binding '[^']*' denied request: (?P<why>.*)", re.DOTALL),
+        "policy",
+    ),
+)
+#: Server-side apply met a field that the definition of the kind does not have, which the API server calls its own
+#: failure. What it adds about a field that has another type is its value.
+_SCHEMA = re.compile(r"failed to create typed \w+ object")
+_FIELD = re.compile(r"\.(?P<field>[^\s:]+): (?P<fault>field not declared in schema|duplicate entries|expected \w+)")
 _WEBHOOK = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
 #: The authorizer's own words on Secrets, which hold no value; those of webhooks may, and have another form.
 _NO_RIGHT = re.compile(
@@ -59,6 +71,8 @@ def translated(error: Exception, purpose: str, *, confidential: bool = False) ->
     if not isinstance(error, ApiException):
         return _unanswered(error, purpose)
     text = "" if confidential else _message_of(error)
+    if denied := _denied(error, purpose, confidential=confidential):
+        return denied
     match error.status:
         case 401:
             return AccessError(f"could not {purpose}: the API server does not accept the operator's credentials")
@@ -77,6 +91,8 @@ def translated(error: Exception, purpose: str, *, confidential: bool = False) ->
             return UnavailableError(
                 f"{_sentence(purpose, said or 'not now')}; retrying", retry_after=_retry_after(error)
             )
+        case 500 if _SCHEMA.search(_message_of(error)):
+            return RejectedError(f"could not {purpose}: {_unfitting(_message_of(error))}")
         case status if status >= 500:
             return UnavailableError(
                 f"could not {purpose}: {_failure(error, status)}; retrying", retry_after=_retry_after(error)
@@ -100,6 +116,29 @@ def _unanswered(error: Exception, purpose: str) -> OutsideError:
         case _:
             why = "no answer from the API server"
     return UnavailableError(f"could not {purpose}: {why}; retrying")
+
+
+def _denied(error: ApiException, purpose: str, *, confidential: bool) -> RejectedError | None:
+    """Say who of the cluster's admission refuses what was sent, or return None where none does."""
+    for pattern, what in _DENIED:
+        if found := pattern.search(_message_of(error)):
+            why = "" if confidential else (found["why"] or "").strip().rstrip(".")
+            said = f"the admission {what} {found['name']} refuses it" + (f": {why}" if why else "")
+            return RejectedError(f"could not {purpose}: {said}; change the environment, or ask its owner to allow it")
+    return None
+
+
+def _unfitting(message: str) -> str:
+    """Say which fields don't fit the cluster's definition of a kind, without their values."""
+    faults = {match["field"]: match["fault"] for match in _FIELD.finditer(message)}
+    unknown = sorted(field for field, fault in faults.items() if fault.startswith("field"))
+    if unknown:
+        return (
+            f"the cluster's definition of the kind does not have {', '.join(unknown)}; install a version of it that "
+            "has, or a version of the operator that fits the cluster"
+        )
+    told = ", ".join(f"{field} ({fault})" for field, fault in sorted(faults.items()))
+    return f"it does not fit the cluster's definition of the kind{': ' if told else ''}{told}"
 
 
 def _forbidden(error: ApiException, purpose: str, text: str) -> OutsideError:
@@ -155,7 +194,10 @@ def _status_of(error: ApiException) -> Mapping[str, Any]:
 
 
 def _message_of(error: ApiException) -> str:
-    return str(_status_of(error).get("message") or error.reason or "")
+    """Return what the API server says. Some answers are no Status but plain text; what is behind a proxy is HTML."""
+    plain = error.body.strip() if isinstance(error.body, str) else ""
+    plain = "" if plain.startswith(("<", "{", "[")) or "\n" in plain or plain == "null" else plain
+    return str(_status_of(error).get("message") or plain or error.reason or "")
 
 
 def _causes(error: ApiException) -> list[Mapping[str, Any]]:

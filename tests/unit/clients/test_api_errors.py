@@ -128,6 +128,69 @@ def test_forbidden_has_three_meanings(message: str, kind: type[OutsideError], re
     assert "used:" not in told.message
 
 
+WEBHOOK = 'admission webhook "validate.example.com" denied the request: no owner label.'
+POLICY = "ValidatingAdmissionPolicy 'owners' with binding 'all' denied request: no owner label"
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500])
+@pytest.mark.parametrize(
+    ("message", "who"),
+    [
+        (WEBHOOK, "the admission webhook validate.example.com refuses it: no owner label"),
+        (WEBHOOK.partition(":")[0] + " without explanation", "the admission webhook validate.example.com refuses it"),
+        (f'services "b" is forbidden: {POLICY}', "the admission policy owners refuses it: no owner label"),
+        (f'Service "b" is invalid: : {POLICY}', "the admission policy owners refuses it: no owner label"),
+    ],
+)
+def test_who_refuses_at_admission_is_named_whatever_code_it_chose(status: int, message: str, who: str) -> None:
+    told = translated(answer(status, message), "apply Service a/b")
+    assert type(told) is RejectedError, "neither a missing right nor a failure that passes"
+    assert told.message == f"could not apply Service a/b: {who}; change the environment, or ask its owner to allow it"
+
+
+def test_why_a_secret_is_refused_at_admission_is_not_repeated() -> None:
+    told = translated(answer(403, WEBHOOK), "apply Secret a/b", confidential=True)
+    assert told.message == (
+        "could not apply Secret a/b: the admission webhook validate.example.com refuses it; change the environment, or "
+        "ask its owner to allow it"
+    )
+
+
+TYPED = "failed to create typed patch object (a/b; apps/v1, Kind=Deployment): "
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        (f"{TYPED}.spec.nonsense: field not declared in schema", "does not have spec.nonsense; install a version"),
+        (
+            f"{TYPED}errors:\n  .spec.b: field not declared in schema\n  .spec.a: field not declared in schema",
+            "does not have spec.a, spec.b;",
+        ),
+        (
+            f"{TYPED}.spec.replicas: expected numeric (int or float), got planted",
+            "does not fit the cluster's definition of the kind: spec.replicas (expected numeric)",
+        ),
+        (
+            f'{TYPED}.spec.ports: duplicate entries for key [name="planted"]',
+            "does not fit the cluster's definition of the kind: spec.ports (duplicate entries)",
+        ),
+        (f"{TYPED}something else", "does not fit the cluster's definition of the kind"),
+    ],
+)
+def test_what_does_not_fit_the_definition_is_final_although_the_answer_is_a_failure(message: str, says: str) -> None:
+    told = translated(answer(500, message), "apply Deployment a/b")
+    assert type(told) is RejectedError
+    assert says in told.message
+    assert "planted" not in told.message
+
+
+def test_an_answer_in_plain_text_is_told() -> None:
+    error = answer(400)
+    error.body = "the path is too long"
+    assert translated(error, "apply Service a/b").message == "could not apply Service a/b: the path is too long"
+
+
 def test_one_conflict_names_manager_and_field() -> None:
     told = translated(
         answer(
@@ -224,7 +287,6 @@ def test_the_right_to_secrets_that_is_missing_is_named() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        'admission webhook "w" denied the request: planted',
         'secrets "x" is forbidden: planted',
         'secrets "x" is forbidden: User "operator" cannot patch resource "planted" in API group ""',
     ],

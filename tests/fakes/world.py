@@ -106,7 +106,7 @@ class FakeComponent:
         for target in targets:
             if target in self.sticky:
                 waiting[target] = self.sticky[target]
-            elif target in self.adopted:
+            elif target in self.adopted or owner.orphans:
                 self.world.calls.append(f"release {target}")
                 released.append(target)
             elif target in self.world.things:
@@ -152,3 +152,25 @@ class FakeLeadership:
             if self.checks_left == 0:
                 raise NotLeaderError
             self.checks_left -= 1
+
+
+@dataclass
+class FakeOrphaning:
+    """Says of every deletion that it leaves all behind, or that it does not."""
+
+    orphans: bool = False
+    #: Raised by `prepare`.
+    error: OutsideError | None = None
+    prepared: int = 0
+    settled: int = 0
+
+    async def prepare(self, body: Any) -> None:
+        if self.error:
+            raise self.error
+        self.prepared += 1
+
+    async def asked(self, body: Any) -> bool:
+        return self.orphans
+
+    async def settle(self, body: Any) -> None:
+        self.settled += 1

@@ -28,6 +28,7 @@ from biospark_operator.engine.passes import Memory, Next
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import SoleReplica
+from biospark_operator.runtime.orphaning import OrphaningTrace
 from biospark_operator.runtime.store import KubernetesStore
 from dev.cluster import Size
 from dev.deploy import Tools
@@ -91,6 +92,7 @@ class Operated:
             admit=admission(Platform(apiImage="registry.example/api:1").defaults(), OPERATOR_NAMESPACE),
             identify=identity_of,
             store=KubernetesStore(client, "tests"),
+            orphaning=OrphaningTrace(client, client, OPERATOR_NAMESPACE),
             leadership=SoleReplica(),
             operator_version="tests",
         )

@@ -170,7 +170,7 @@ async def test_a_deletion_that_the_api_server_refuses_is_told_and_tried_again(en
     await env.settle()
     delete = env.client.delete
 
-    async def refused(ref: ObjectRef, *, uid: str) -> None:
+    async def refused(ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         raise AccessError(f"could not delete {ref.short}: forbidden; grant the operator this right")
 
     env.client.delete = refused  # type: ignore[method-assign]

@@ -154,10 +154,10 @@ class Children:
                 self._happened(change)
         return answer
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         """Start deleting the object with this uid, see `KubernetesClient.delete`."""
         self._new.pop(ref.namespace or ref.name, None)
-        await self._client.delete(ref, uid=uid)
+        await self._client.delete(ref, uid=uid, foreground=foreground)
         self._known.pop(ref, None)
 
     def _in_new_namespace(self, ref: ObjectRef) -> bool:

@@ -142,9 +142,13 @@ class KubernetesClient:
         """Replace an object; `metadata.resourceVersion` guards against a write in between."""
         return await self._to(ObjectRef.of(manifest), "put", "replace", body=manifest, field_manager=FIELD_MANAGER)
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
-        """Start deleting the object with this uid. An object that is gone, or is another one, is left alone."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
+        """Start deleting the object with this uid. An object that is gone, or is another one, is left alone.
+
+        In the `foreground` it stays until all that it owns is gone.
+        """
+        policy = "Foreground" if foreground else "Background"
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy}
         try:
             await self._to(ref, "delete", "delete", body={**options, "preconditions": {"uid": uid}})
         except (MissingError, ConflictError):

@@ -37,10 +37,10 @@ def bare(live: Manifest) -> Manifest:
     return {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata}
 
 
-def unmarked(live: Manifest, manager: str) -> Manifest:
-    """Return the manifest with which `manager` gives up the metadata alone, and leaves its values as they are."""
-    fields = {key: below for key, below in applied_fields(live, manager).items() if key != "f:metadata"}
-    return {**_held(live, fields), **bare(live)}
+def held(live: Manifest, manager: str) -> Manifest:
+    """Return the manifest with which `manager` applies an object as it is, so that nothing of it changes."""
+    known, its = bare(live), _held(live, applied_fields(live, manager))
+    return {**its, **known, "metadata": {**its.get("metadata", {}), **known["metadata"]}}
 
 
 def _within(one: str, other: str) -> bool:

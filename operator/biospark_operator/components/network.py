@@ -35,6 +35,8 @@ def component(cluster: Cluster, peers: NetworkPeers) -> ObjectsComponent:
         build=lambda env: build(env, peers),
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.network.isolation is Isolation.ENFORCED,
+        # Pods may run until the last moment, also those of others.
+        goes_with_namespace=True,
     )
 
 

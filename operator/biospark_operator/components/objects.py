@@ -9,6 +9,7 @@ at while not ready (`evidence`), how to judge (`assess`), what to tell in the st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -28,6 +29,8 @@ from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressi
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
 _FIXED = {"RoleBinding": "roleRef", "Secret": "type"}
+#: Kinds that count as gone when their pods are: what these still need stays as long as they run.
+_OF_PODS = frozenset({"Deployment"})
 #: Seconds between looks at something that is on its way.
 POLL = 3.0
 
@@ -40,7 +43,7 @@ class Cluster(Protocol):
         self, api_version: str, kind: str, *, namespace: str | None = None, labels: str = "", fields: str = ""
     ) -> Sequence[Manifest]: ...
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest: ...
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None: ...
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ class ObjectsComponent:
     evidence: Evidence | None = None
     assess: Assess = assess_each
     tell: Tell = _nothing
+    #: Whether its objects stay until the deletion of their namespace takes them along, where that goes as well.
+    goes_with_namespace: bool = False
     #: Whether a field is one that this operator changes from time to time, so that its change repairs nothing.
     routine: Callable[[str], bool] = lambda _: False
     field_manager: str = field(default=FIELD_MANAGER, repr=False)
@@ -135,9 +140,22 @@ class ObjectsComponent:
             if not ownership.is_created(there, env.identity):
                 desired[ref] = ownership.as_adopted(desired[ref])
         seen = Seen(desired, live, sources=sources)
+        for there in live.values():
+            if there["kind"] == "Namespace" and "deletionTimestamp" in there["metadata"]:
+                return replace(seen, evidence=await self._pods_of(there))
         if self.evidence is None or len(live) < len(desired) or isinstance(self.assess(env, seen), Ready):
             return seen
         return replace(seen, evidence=await self.evidence(env, seen))
+
+    async def _pods_of(self, live: Manifest) -> Sequence[Manifest]:
+        """Return the pods that an object waits for when it is deleted."""
+        metadata = live["metadata"]
+        if live["kind"] == "Namespace":
+            return await self.cluster.list("v1", "Pod", namespace=metadata["name"])
+        if live["kind"] in _OF_PODS:
+            selector = ",".join(f"{key}={value}" for key, value in live["spec"]["selector"]["matchLabels"].items())
+            return await self.cluster.list("v1", "Pod", namespace=metadata["namespace"], labels=selector)
+        return ()
 
     async def _there(self, refs: Iterable[ObjectRef]) -> Mapping[ObjectRef, Manifest]:
         refs = list(refs)
@@ -148,7 +166,7 @@ class ObjectsComponent:
         """Refuse where an object is foreign, and where `refusal` does."""
         for ref, live in seen.live.items():
             if _is_foreign(env, live):
-                return _refusal(ref, live)
+                return _refusal(env, ref, live)
         return self.refusal(env, seen)
 
     def plan(self, env: Environment, seen: Seen) -> Sequence[Action]:
@@ -208,7 +226,7 @@ class ObjectsComponent:
         """Wait for objects on their way out, and let `assess` say the rest."""
         for ref, live in seen.live.items():
             if "deletionTimestamp" in live["metadata"]:
-                why = readiness.held_up(live)
+                why = readiness.held_up(live, seen.evidence if ref.kind == "Namespace" else ())
                 reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
                 return Progressing(reason, f"waits until {ref.short} is deleted{why}", POLL)
         return self.assess(env, seen)
@@ -238,22 +256,38 @@ class ObjectsComponent:
         target, live = str(ref), await self.cluster.get(ref)
         if live is None or not ownership.is_ours(live, owner):
             return Removed()
-        if not ownership.is_created(live, owner):
-            await self._release(live)
+        if owner.orphans or not ownership.is_created(live, owner):
+            await release(self.cluster, live, owner, self.field_manager)
             return Removed(released=(target,))
+        if self.goes_with_namespace and await self._namespace_goes(ref, owner):
+            return Removed()
         begins = "deletionTimestamp" not in live["metadata"]
         if begins:
-            await self.cluster.delete(ref, uid=live["metadata"]["uid"])
+            await self.cluster.delete(ref, uid=live["metadata"]["uid"], foreground=ref.kind in _OF_PODS)
             live = await self.cluster.get(ref)
-        waiting = {} if live is None else {target: readiness.held_up(live).removeprefix(": ")}
-        return Removed(waiting, deleted=(target,) if begins else ())
+        if live is None:
+            return Removed(deleted=(target,) if begins else ())
+        why = readiness.held_up(live, await self._pods_of(live)).removeprefix(": ")
+        return Removed({target: why}, deleted=(target,) if begins else ())
 
-    async def _release(self, live: Manifest) -> None:
-        """Give an object back: take away what we alone set on it, or where it can't be without that, our marks."""
-        try:
-            await self.cluster.apply(field_owners.bare(live), force=False)
-        except RejectedError:
-            await self.cluster.apply(field_owners.unmarked(live, self.field_manager), force=False)
+    async def _namespace_goes(self, ref: ObjectRef, owner: Identity) -> bool:
+        if not owner.deleting or ref.namespace is None:
+            return False
+        namespace = await self.cluster.get(ObjectRef("v1", "Namespace", None, ref.namespace))
+        return namespace is not None and ownership.is_created(namespace, owner)
+
+
+async def release(cluster: Cluster, live: Manifest, owner: Identity, manager: str = FIELD_MANAGER) -> None:
+    """Give an object back.
+
+    From what was adopted all is taken away that we alone set on it; where it can't be without that, our marks, as from
+    what was created and is left behind.
+    """
+    if not ownership.is_created(live, owner):
+        with contextlib.suppress(RejectedError):
+            await cluster.apply(field_owners.bare(live), force=False)
+            return
+    await cluster.apply(ownership.without_marks(field_owners.held(live, manager)), force=False)
 
 
 def _is_in(field_: str, path: str) -> bool:
@@ -278,7 +312,9 @@ def _is_foreign(env: Environment, live: Manifest) -> bool:
     return not adoptable and not ownership.is_ours(live, env.identity)
 
 
-def _refusal(ref: ObjectRef, live: Manifest) -> Blocked:
+def _refusal(env: Environment, ref: ObjectRef, live: Manifest) -> Blocked:
+    if uid := ownership.earlier_uid(live, env.identity):
+        return Blocked(Reason.NOT_OWNED, ownership.earlier(ref.short, env.identity, uid))
     if owner := ownership.owner_of(live):
         taken = ref.kind == "Namespace" and owner.startswith(KIND)
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED

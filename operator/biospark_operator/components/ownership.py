@@ -2,17 +2,24 @@
 
 Nothing that does not carry our marks is ever changed or deleted. What is ours was created or adopted:
 
-- *Created*: it has an owner reference with the uid of the environment, and the label `biospark.ai/origin` says so.
-  Either is enough, so that the other is put back when somebody takes it away. It is deleted with the environment.
-- *Adopted*: labels alone, no owner reference, or garbage collection would delete it. It is never deleted but
-  released. Whatever of its marks gets lost, it does not become a created one.
+- *Created*: an annotation has the uid of the environment, and the label `biospark.ai/origin` says so. Either is
+  enough, so that the other is put back when somebody takes it away. It is deleted with the environment.
+- *Adopted*: labels alone. It is never deleted but released. Whatever of its marks gets lost, it does not become a
+  created one.
 
-Labels count while nobody else owns the object.
+Neither has an owner reference to the environment, or garbage collection would delete it out of order: at once when the
+environment is deleted in the foreground, whether it is suspended or protected. Earlier versions set one: it counts
+as the annotation does, until it is taken off.
+
+Labels count while nobody else owns the object. What was created for an environment of the same name that is gone has
+another uid: it is taken over only where the annotation `biospark.ai/take-over-from` names that uid.
 """
 
 from __future__ import annotations
 
-from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
+from collections.abc import Iterator
+
+from biospark_operator.api.v1alpha1.environment import KIND, TAKE_OVER_FROM
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.engine.component import Environment, Identity
 
@@ -20,8 +27,20 @@ ENVIRONMENT_LABEL = "biospark.ai/environment"
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "biospark-operator"
 #: How the object came to the environment: what is deleted with it says `CREATED`.
 ORIGIN_LABEL, CREATED, ADOPTED = "biospark.ai/origin", "Created", "Adopted"
+#: Annotation of what was created: the uid of its environment.
+CREATED_FOR = "biospark.ai/created-for"
 #: The label selector of all children of all environments.
 CHILDREN = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+
+
+_LABELS = frozenset(
+    {
+        *(f"app.kubernetes.io/{word}" for word in ("name", "instance", "component", "part-of")),
+        MANAGED_BY_LABEL,
+        ENVIRONMENT_LABEL,
+        ORIGIN_LABEL,
+    }
+)
 
 
 def labels(env: Environment, component: str) -> dict[str, str]:
@@ -39,28 +58,31 @@ def labels(env: Environment, component: str) -> dict[str, str]:
 def marked(manifest: Manifest, env: Environment, component: str) -> Manifest:
     """Return `manifest` with the marks of an object that is created for its environment."""
     metadata = manifest["metadata"]
-    owner = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "name": env.name,
-        "uid": env.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     all_labels = {**metadata.get("labels", {}), **labels(env, component), ORIGIN_LABEL: CREATED}
-    return {**manifest, "metadata": {**metadata, "labels": all_labels, "ownerReferences": [owner]}}
+    notes = {**metadata.get("annotations", {}), CREATED_FOR: env.uid}
+    return {**manifest, "metadata": {**metadata, "labels": all_labels, "annotations": notes}}
 
 
 def as_adopted(manifest: Manifest) -> Manifest:
     """Return a marked manifest with the marks of an object that is adopted instead."""
+    metadata = dict(manifest["metadata"])
+    notes = {key: value for key, value in metadata.pop("annotations", {}).items() if key != CREATED_FOR}
+    kept = {"annotations": notes} if notes else {}
+    return {**manifest, "metadata": {**metadata, **kept, "labels": {**metadata["labels"], ORIGIN_LABEL: ADOPTED}}}
+
+
+def without_marks(manifest: Manifest) -> Manifest:
+    """Return a manifest without what `marked` adds: that of an object which belongs to nobody."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "ownerReferences"}
-    return {**manifest, "metadata": {**metadata, "labels": {**metadata["labels"], ORIGIN_LABEL: ADOPTED}}}
+    for key, marks in (("labels", _LABELS), ("annotations", frozenset({CREATED_FOR}))):
+        if left := {name: value for name, value in metadata.pop(key, {}).items() if name not in marks}:
+            metadata[key] = left
+    return {**manifest, "metadata": metadata}
 
 
 def is_created(live: Manifest, owner: Identity) -> bool:
     """Whether an existing object was created for the environment, so that it is deleted with it."""
-    owners = live["metadata"].get("ownerReferences") or ()
-    if any(reference["uid"] == owner.uid for reference in owners):
+    if not {owner.uid, owner.predecessor}.isdisjoint(_created_for(live)):
         return True
     return _says_so(live, owner) and (live["metadata"].get("labels") or {}).get(ORIGIN_LABEL) == CREATED
 
@@ -68,6 +90,21 @@ def is_created(live: Manifest, owner: Identity) -> bool:
 def is_ours(live: Manifest, owner: Identity) -> bool:
     """Whether an existing object belongs to the environment, created or adopted."""
     return is_created(live, owner) or _says_so(live, owner)
+
+
+def earlier_uid(live: Manifest, owner: Identity) -> str | None:
+    """Return the uid of an environment of the same name that an existing object was created for, if that is another."""
+    found = (live["metadata"].get("labels") or {}).get(ENVIRONMENT_LABEL)
+    uid: str | None = (live["metadata"].get("annotations") or {}).get(CREATED_FOR)
+    return uid if found == owner.name and uid not in (owner.uid, owner.predecessor) else None
+
+
+def earlier(what: str, owner: Identity, uid: str) -> str:
+    """Return the sentence that refuses what an environment of the same name left, wherever it is."""
+    return (
+        f"{what} exists and was created for an earlier environment {owner.name} with the uid {uid}; to take over what "
+        f"that left, annotate this one with {TAKE_OVER_FROM}: {uid}"
+    )
 
 
 def not_created_here(what: str, way_out: str) -> str:
@@ -78,13 +115,13 @@ def not_created_here(what: str, way_out: str) -> str:
 def _says_so(live: Manifest, owner: Identity) -> bool:
     found = live["metadata"].get("labels") or {}
     named = (found.get(MANAGED_BY_LABEL), found.get(ENVIRONMENT_LABEL)) == (MANAGED_BY, owner.name)
-    return named and not live["metadata"].get("ownerReferences")
+    return named and not any(_created_for(live))
 
 
 def is_unowned(live: Manifest) -> bool:
     """Whether an existing object carries no mark of an owner, so that it may be adopted if the user says so."""
     found = live["metadata"].get("labels") or {}
-    return not live["metadata"].get("ownerReferences") and ENVIRONMENT_LABEL not in found
+    return not any(_created_for(live)) and ENVIRONMENT_LABEL not in found
 
 
 def owner_of(live: Manifest) -> str | None:
@@ -94,4 +131,13 @@ def owner_of(live: Manifest) -> str | None:
     found = live["metadata"].get("labels") or {}
     if ENVIRONMENT_LABEL in found:
         return f"{KIND} {found[ENVIRONMENT_LABEL]}"
-    return None
+    return next((f"the {KIND} with the uid {uid}" for uid in _created_for(live)), None)
+
+
+def _created_for(live: Manifest) -> Iterator[str]:
+    """Yield the uids of whom an object was created for."""
+    metadata = live["metadata"]
+    if uid := (metadata.get("annotations") or {}).get(CREATED_FOR):
+        yield uid
+    for reference in metadata.get("ownerReferences") or ():
+        yield reference["uid"]

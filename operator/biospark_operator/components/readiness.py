@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biospark_operator.clients.objects import Manifest
@@ -23,19 +23,30 @@ def unready(live: Manifest) -> str | None:
             return None
 
 
-def held_up(live: Manifest) -> str:
-    """Return what keeps an object from being gone, as ": …", or nothing if it does not say."""
+def held_up(live: Manifest, pods: Sequence[Manifest] = ()) -> str:
+    """Return what keeps an object from being gone, as ": …", or nothing if it does not say.
+
+    `pods` are those that it waits for. The conditions of a namespace don't tell of them from Kubernetes 1.33 on.
+    """
     stuck = [
         condition["message"]
         for condition in (live.get("status") or {}).get("conditions") or ()
         if condition["status"] == "True" and condition["type"] in _REMAINING
     ]
+    if held := sorted(pod["metadata"]["name"] for pod in pods if pod["metadata"].get("finalizers")):
+        holders = sorted({finalizer for pod in pods for finalizer in pod["metadata"].get("finalizers") or ()})
+        more = f" and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
+        stuck.append(f"finalizer {', '.join(holders)} on Pod {', '.join(held[:_NAMED])}{more}")
+    elif pods and not stuck:
+        stuck.append("its pods are ending")
     if stuck:
-        return f": {' '.join(stuck)}"
-    finalizers = live["metadata"].get("finalizers") or []
+        return f": {'; '.join(stuck)}"
+    finalizers = [name for name in live["metadata"].get("finalizers") or () if name != "foregroundDeletion"]
     return f": finalizer {', '.join(finalizers)}" if finalizers else ""
 
 
+#: How many pods a message names.
+_NAMED = 3
 #: Conditions of a Namespace that say what is left in it.
 _REMAINING = frozenset(
     {

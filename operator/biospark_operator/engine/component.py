@@ -28,6 +28,10 @@ class Identity:
     protected: bool = False
     #: Whether it is being deleted. Else what is removed is only not wanted any more.
     deleting: bool = False
+    #: The uid of an environment of the same name that is gone, whose things this one takes over.
+    predecessor: str | None = None
+    #: Whether its deletion leaves everything behind, data or not: what is removed is given back.
+    orphans: bool = False
 
 
 @dataclass(frozen=True)

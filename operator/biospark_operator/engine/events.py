@@ -62,6 +62,16 @@ def released(targets: Sequence[str]) -> list[Event]:
     return [Event("Normal", "Released", message)] if targets else []
 
 
+def orphaned() -> Event:
+    """Return the last Event of an environment that left behind what was made for it."""
+    return Event(
+        "Normal",
+        "Orphaned",
+        "deleted with --cascade=orphan: everything that was created for this environment stays as it is, with its "
+        "database, and is not managed any more",
+    )
+
+
 def deleted() -> Event:
     """Return the last Event of an environment."""
     return Event("Normal", "Deleted", "everything that was created for this environment is gone")

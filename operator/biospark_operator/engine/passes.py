@@ -32,6 +32,22 @@ class Store(Protocol):
         """Record an Event on the resource. Best effort: a lost Event must not fail a pass."""
 
 
+class Orphaning(Protocol):
+    """Finds out whether a deletion leaves behind what was made, as `kubectl delete --cascade=orphan` asks.
+
+    Kubernetes tells that by a finalizer which it takes away as soon as it likes, also while nobody looks.
+    """
+
+    async def prepare(self, body: Body) -> None:
+        """Have it leave a trace. Does nothing where that is prepared, or the resource is being deleted by now."""
+
+    async def asked(self, body: Body) -> bool:
+        """Whether a resource that is being deleted leaves behind what was made for it."""
+
+    async def settle(self, body: Body) -> None:
+        """Take the trace away, which is the last thing that is left."""
+
+
 #: Turns a resource into an environment, or says why it can't be worked on.
 Admission = Callable[[Body], Environment | Blocked]
 #: Says which environment a resource is, also when its specification can't be read.

@@ -8,6 +8,7 @@ starts from what the API server says.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,15 +21,17 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.engine import events, graph, report
 from biospark_operator.engine.component import Action, AnyComponent, Identity
-from biospark_operator.engine.convergence import Leadership, Report, converge
+from biospark_operator.engine.convergence import Leadership, Report, converge, outcome_of
+from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.inventory import Inventory
-from biospark_operator.engine.outcome import Blocked, Failed, Progressing, Waiting, can_be_built_on
+from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Waiting, can_be_built_on
 from biospark_operator.engine.passes import (
     Admission,
     Body,
     Identify,
     Memory,
     Next,
+    Orphaning,
     Pass,
     Store,
     is_fresh,
@@ -41,6 +44,8 @@ from biospark_operator.engine.removal import Removal, remove
 BLOCKED_RETRY = 120.0
 #: Seconds between looks at something that is being deleted.
 REMOVAL_RETRY = 2.0
+#: Finalizers that go by themselves: ours, and those by which the garbage collector remembers what it was asked.
+_PASSING = frozenset({FINALIZER, "foregroundDeletion", "orphan"})
 #: Part of the interval by which passes are spread, so that environments don't move in step.
 JITTER = 0.1
 
@@ -53,6 +58,7 @@ class Reconciler:
     admit: Admission
     identify: Identify
     store: Store
+    orphaning: Orphaning
     leadership: Leadership
     operator_version: str
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -82,10 +88,11 @@ class Reconciler:
         this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory, is_fresh(body))
         wanted = Inventory.wanted(env, this.components)
         this = await self._begin(this, wanted)
+        unprepared = await self._prepare_orphaning(this)
         reports = await graph.traverse(this.components, lambda c, needs: self._visit(c, needs, this))
         unwanted = Inventory.from_status(this.status).without(wanted.entries)
         leftovers = await self._prune(this, unwanted)
-        return await self._conclude(this, reports, unwanted, leftovers)
+        return await self._conclude(this, reports, unwanted, leftovers, unprepared)
 
     async def teardown(self, name: str, memory: Memory) -> Next:
         """Go on deleting the environment, until the answer says `gone`.
@@ -103,11 +110,15 @@ class Reconciler:
             message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
             protected = Removal(problem=Blocked(Reason.DELETION_PROTECTED, message))
             return await self._finish(body, report.deleting(protected), after=None)
+        if await self.orphaning.asked(body):
+            owner = replace(owner, orphans=True, retain=True)
         held = self._holdings(body)
         removal = await self._removed(held, owner, memory)
         released = events.released(removal.released)
         if not removal.problem and not removal.waiting:
-            for event in [*released, events.deleted()]:
+            self.leadership.check()
+            await self.orphaning.settle(body)
+            for event in [*released, events.orphaned() if owner.orphans else events.deleted()]:
                 await self.store.record(body, event)
             await self._tell_of_others(body)
             return Next(None, gone=True)
@@ -125,7 +136,7 @@ class Reconciler:
 
     async def _tell_of_others(self, body: Body) -> None:
         """Say whose finalizers the resource waits for now that ours goes: nobody else would."""
-        if foreign := [name for name in body["metadata"].get("finalizers") or () if name != FINALIZER]:
+        if foreign := [name for name in body["metadata"].get("finalizers") or () if name not in _PASSING]:
             await self._tell(body, report.held_by_others(foreign), inventory=Inventory({}))
 
     async def _begin(self, this: Pass, wanted: Inventory) -> Pass:
@@ -140,6 +151,16 @@ class Reconciler:
             else report.kept(this.status)
         )
         return replace(this, body=await self._tell(this.body, conditions, inventory=intended))
+
+    async def _prepare_orphaning(self, this: Pass) -> dict[str, Outcome]:
+        """Have deletion with orphan propagation leave a trace; return what went wrong. It holds up nothing else."""
+        if this.applies:
+            try:
+                self.leadership.check()
+                await self.orphaning.prepare(this.body)
+            except OutsideError as error:
+                return {"ownership": outcome_of(error)}
+        return {}
 
     async def _visit(self, component: AnyComponent, needs: Mapping[str, Report], this: Pass) -> Report:
         """Converge one component, unless it waits for another one or for its backoff to pass."""
@@ -179,12 +200,19 @@ class Reconciler:
         return removal
 
     async def _conclude(
-        self, this: Pass, reports: Mapping[str, Report], unwanted: Inventory, leftovers: Removal
+        self,
+        this: Pass,
+        reports: Mapping[str, Report],
+        unwanted: Inventory,
+        leftovers: Removal,
+        unprepared: Mapping[str, Outcome],
     ) -> Next:
         """Write what came of the pass and decide when to look again."""
         outcomes = {name: result.outcome for name, result in reports.items()}
         conditions = [
-            *report.overall(outcomes, leftovers, unwanted=0 if this.applies else len(unwanted.entries)),
+            *report.overall(
+                {**outcomes, **unprepared}, leftovers, unwanted=0 if this.applies else len(unwanted.entries)
+            ),
             *(report.component_condition(c, outcomes[c.name]) for c in this.components),
         ]
         drifted = self._drifted(this, reports)
@@ -194,7 +222,7 @@ class Reconciler:
         return await self._finish(
             this.body,
             conditions,
-            self._after(this, reports, leftovers),
+            min(self._after(this, reports, leftovers), BLOCKED_RETRY if unprepared else math.inf),
             inventory=Inventory.from_status(this.status).without(leftovers.done),
             fields=fields,
             done=[

@@ -12,6 +12,7 @@ from typing import Any
 from biospark_operator.api.v1alpha1.database import Database
 from biospark_operator.api.v1alpha1.effective import effective, namespace_name
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.v1alpha1.environment import TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile, Spec
@@ -75,4 +76,5 @@ def identity_of(body: Mapping[str, Any]) -> Identity:
         retain=spec.get("deletionPolicy") != DeletionPolicy.DELETE,
         protected=bool(spec.get("deletionProtection", profiles.get(spec.get("profile", ""), True))),
         deleting="deletionTimestamp" in metadata,
+        predecessor=(metadata.get("annotations") or {}).get(TAKE_OVER_FROM) or None,
     )

@@ -24,6 +24,7 @@ from biospark_operator.api.v1alpha1.environment import (
     PLURAL,
     RECONCILE_REQUESTED_AT,
     ROTATE_REQUESTED_AT,
+    TAKE_OVER_FROM,
     VERSION,
 )
 from biospark_operator.clients.fencing import MayAct, fence
@@ -133,7 +134,7 @@ def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
 def _version(body: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what of a resource asks for a pass when it changes; our own writes of the status don't."""
     annotations = body["metadata"].get("annotations") or {}
-    requests = (annotations.get(RECONCILE_REQUESTED_AT), annotations.get(ROTATE_REQUESTED_AT))
+    requests = (annotations.get(name) for name in (RECONCILE_REQUESTED_AT, ROTATE_REQUESTED_AT, TAKE_OVER_FROM))
     return body["metadata"].get("generation"), *requests
 
 

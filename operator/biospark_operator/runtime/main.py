@@ -37,6 +37,7 @@ from biospark_operator.runtime import handlers, logs, metrics, news, server, sou
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
+from biospark_operator.runtime.orphaning import OrphaningTrace
 from biospark_operator.runtime.references import secrets_of
 from biospark_operator.runtime.settings import OperatorSettings, WrongSettingsError, load
 from biospark_operator.runtime.store import KubernetesStore
@@ -142,6 +143,7 @@ def _assembled(
         admit=admission(settings.platform.defaults(), settings.namespace),
         identify=identity_of,
         store=KubernetesStore(client, _identity(settings)),
+        orphaning=OrphaningTrace(children, client, settings.namespace),
         leadership=leadership,
         operator_version=__version__,
     )

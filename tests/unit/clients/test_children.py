@@ -45,7 +45,7 @@ class Client:
         await asyncio.sleep(0)
         return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(self.version)}}
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         self.live.pop(ref, None)
 
     async def follow(self, api_version: str, kind: str, *, labels: str) -> AsyncIterator[Listing | Change]:

@@ -38,5 +38,5 @@ class FakeCluster:
             self.objects[ref] = stored
         return stored
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         self.objects.pop(ref, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components import ownership
 from biospark_operator.components.objects import ObjectsComponent, Seen
 from biospark_operator.engine.component import Environment, Identity, Removed
 from biospark_operator.engine.convergence import converge
@@ -62,7 +64,7 @@ class Cluster(FakeCluster):
         self.objects[ref] = live
         return live
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         self.deleted.append((ref.kind, uid))
         live: Any = self.objects[ref]
         if live["metadata"].get("finalizers"):
@@ -113,8 +115,8 @@ async def test_what_is_missing_is_created_in_order_without_force(env: Environmen
 async def test_every_object_carries_the_marks_of_its_environment(env: Environment, cluster: Cluster) -> None:
     await converged(component(cluster), env)
     for live in cluster.objects.values():
-        (owner,) = live["metadata"]["ownerReferences"]
-        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (env.uid, True, True)
+        assert live["metadata"]["annotations"]["biospark.ai/created-for"] == env.uid
+        assert "ownerReferences" not in live["metadata"], "or garbage collection would delete it out of order"
         assert live["metadata"]["labels"]["app.kubernetes.io/component"] == "base"
 
 
@@ -176,10 +178,10 @@ async def test_what_is_not_ours_is_refused_and_left_alone(
     assert says in outcome.message
 
 
-async def adopted(cluster: Cluster) -> tuple[ObjectsComponent, Environment]:
+async def adopted(cluster: Cluster, **options: Any) -> tuple[ObjectsComponent, Environment]:
     """Take over all that is in `cluster` and make the rest."""
     env = environment(adoptionPolicy="IfUnowned")
-    made = component(cluster)
+    made = component(cluster, **options)
     assert await converged(made, env) == Ready("Succeeded", "2 objects are as specified")
     return made, env
 
@@ -195,12 +197,12 @@ async def test_what_nobody_owns_is_adopted_when_allowed_but_not_by_force() -> No
     assert (metadata["uid"], metadata["resourceVersion"]) == ("f", "7"), "as it was seen"
 
 
-async def test_what_is_adopted_never_gets_an_owner_reference_and_what_is_made_in_it_does() -> None:
+async def test_what_is_adopted_never_counts_as_created_and_what_is_made_in_it_does() -> None:
     cluster = Cluster(foreign())
     made, env = await adopted(cluster)
-    assert "ownerReferences" not in cluster.objects[SPACE]["metadata"]
+    assert "annotations" not in cluster.objects[SPACE]["metadata"]
     assert cluster.objects[SPACE]["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
-    assert cluster.objects[CONFIG]["metadata"]["ownerReferences"][0]["uid"] == env.uid
+    assert cluster.objects[CONFIG]["metadata"]["annotations"]["biospark.ai/created-for"] == env.uid
     assert cluster.objects[CONFIG]["metadata"]["labels"]["biospark.ai/origin"] == "Created"
     assert made.plan(env, await made.observe(env)) == []
 
@@ -238,12 +240,12 @@ async def test_what_was_adopted_is_never_deleted_whatever_mark_gets_lost(lost: s
     for label in [lost] if lost else list(labels):
         del labels[label]
     await converged(made, env)
-    assert "ownerReferences" not in cluster.objects[SPACE]["metadata"]
+    assert "annotations" not in cluster.objects[SPACE]["metadata"]
     await made.remove(env.identity, [str(SPACE), str(CONFIG)])
     assert [kind for kind, _ in cluster.deleted] == ["ConfigMap"]
 
 
-@pytest.mark.parametrize("lost", ["ownerReferences", "labels"])
+@pytest.mark.parametrize("lost", ["annotations", "labels"])
 async def test_a_mark_that_somebody_took_off_what_was_made_is_put_back(
     env: Environment, cluster: Cluster, lost: str
 ) -> None:
@@ -251,7 +253,7 @@ async def test_a_mark_that_somebody_took_off_what_was_made_is_put_back(
     await converged(made, env)
     del cluster.objects[SPACE]["metadata"][lost]  # type: ignore[attr-defined]
     await converged(made, env)
-    assert cluster.objects[SPACE]["metadata"]["ownerReferences"][0]["uid"] == env.uid
+    assert cluster.objects[SPACE]["metadata"]["annotations"]["biospark.ai/created-for"] == env.uid
     assert cluster.objects[SPACE]["metadata"]["labels"]["biospark.ai/origin"] == "Created"
     await made.remove(env.identity, [str(SPACE)])
     assert cluster.deleted == [("Namespace", "uid-Namespace")]
@@ -296,7 +298,7 @@ async def test_what_can_not_be_changed_is_made_anew_unless_it_was_adopted(cluste
     live["roleRef"]["name"] = "admin"  # type: ignore[index]
     live["metadata"]["labels"]["biospark.ai/origin"] = origin
     if origin == "Adopted":
-        del live["metadata"]["ownerReferences"]  # type: ignore[attr-defined]
+        del live["metadata"]["annotations"]  # type: ignore[attr-defined]
     (action,) = made.plan(env, await made.observe(env))
     assert action.verb is (Verb.REPLACE if origin == "Created" else Verb.UPDATE)
     await made.apply(env, action)
@@ -414,6 +416,69 @@ async def test_what_a_namesake_owned_is_not_ours(env: Environment, cluster: Clus
     await converged(component(cluster), env)
     assert await removed(cluster, Identity(env.name, "another-uid")) == {}
     assert cluster.deleted == []
+
+
+async def test_the_owner_reference_of_earlier_versions_counts_as_a_mark_and_is_taken_off(
+    env: Environment, cluster: Cluster
+) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    metadata: Any = cluster.objects[SPACE]["metadata"]
+    del metadata["annotations"], metadata["labels"]
+    metadata["ownerReferences"] = [{"kind": "BioSparkEnvironment", "name": env.name, "uid": env.uid}]
+    metadata["managedFields"][0]["fieldsV1"]["f:metadata"]["f:ownerReferences"] = {f'k:{{"uid":"{env.uid}"}}': {}}
+    assert await converged(made, env) == Ready("Succeeded", "2 objects are as specified")
+    assert "ownerReferences" not in cluster.objects[SPACE]["metadata"]
+    assert made.plan(env, await made.observe(env)) == []
+
+
+async def test_what_an_earlier_environment_of_the_name_left_is_refused_until_it_is_named(
+    env: Environment, cluster: Cluster
+) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    anew = replace(env, identity=replace(env.identity, uid="another-uid"))
+    refused = await converged(made, anew)
+    assert isinstance(refused, Blocked)
+    assert refused.message == (
+        "Namespace biospark-dev exists and was created for an earlier environment dev with the uid uid-of-dev; to take "
+        "over what that left, annotate this one with biospark.ai/take-over-from: uid-of-dev"
+    )
+    heir = replace(anew, identity=replace(anew.identity, predecessor="uid-of-dev"))
+    assert isinstance(await converged(made, heir), Ready)
+    assert isinstance(await converged(made, anew), Ready), "the annotation may go once it was followed"
+    await removed(cluster, env.identity)
+    assert cluster.deleted == [], "what was taken over is not the earlier one's any more"
+
+
+@pytest.mark.parametrize("first", ["made", "adopted"])
+async def test_deletion_that_orphans_leaves_everything_as_it_is_without_our_marks(first: str) -> None:
+    cluster = Cluster(*([foreign()] if first == "adopted" else []))
+    made, env = await adopted(cluster)
+    before = cluster.objects[CONFIG]["data"]
+    owner = replace(env.identity, deleting=True, orphans=True)
+    result = await made.remove(owner, [str(SPACE), str(CONFIG)])
+    assert result == Removed(released=(str(SPACE), str(CONFIG)))
+    assert cluster.deleted == []
+    assert cluster.objects[CONFIG]["data"] == before
+    assert not any(ownership.is_ours(live, env.identity) for live in cluster.objects.values())
+    assert await made.remove(owner, [str(SPACE), str(CONFIG)]) == Removed(), "again changes nothing"
+
+
+async def test_what_isolates_pods_is_left_to_the_deletion_of_the_namespace(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster, goes_with_namespace=True)
+    await converged(made, env)
+    assert await made.remove(replace(env.identity, deleting=True), [str(CONFIG)]) == Removed()
+    assert cluster.deleted == []
+    pruned = await made.remove(env.identity, [str(CONFIG)])
+    assert pruned.deleted == (str(CONFIG),), "what is only not wanted any more goes at once"
+
+
+async def test_what_isolates_pods_is_deleted_from_a_namespace_that_stays() -> None:
+    cluster = Cluster(foreign())
+    made, env = await adopted(cluster, goes_with_namespace=True)
+    result = await made.remove(replace(env.identity, deleting=True), [str(CONFIG)])
+    assert result.deleted == (str(CONFIG),)
 
 
 async def test_an_id_that_names_no_object_is_gone_so_an_edited_status_does_not_stop_deletion(

@@ -154,7 +154,7 @@ async def test_no_value_is_part_of_a_plan() -> None:
 async def test_a_repair_is_written_only_on_what_was_seen() -> None:
     cluster = Cluster(live({**GOOD, TOKEN_KEY: "broken"}))
     made: Any = cluster.objects[SECRET]
-    made["metadata"]["ownerReferences"] = [{"uid": ENV.uid}]
+    made["metadata"]["annotations"] = {"biospark.ai/created-for": ENV.uid}
     component = secrets.component(cluster)
     await converged(component, ENV)
     assert [manifest["metadata"]["resourceVersion"] for manifest in cluster.manifests] == ["1"]

@@ -20,7 +20,7 @@ from biospark_operator.engine.passes import Memory
 from biospark_operator.engine.reconcile import BLOCKED_RETRY, Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
 from tests.fakes.environments import body
-from tests.fakes.world import FakeComponent, FakeLeadership, FakeStore, World
+from tests.fakes.world import FakeComponent, FakeLeadership, FakeOrphaning, FakeStore, World
 
 
 class Bench:
@@ -29,7 +29,7 @@ class Bench:
     def __init__(self, *components: FakeComponent, world: World, resource=None) -> None:
         self.world, self.components = world, components
         self.store = FakeStore(resource or body(), world)
-        self.leadership = FakeLeadership()
+        self.leadership, self.orphaning = FakeLeadership(), FakeOrphaning()
         self.now = 1000.0
         self.memory = Memory()
         self.reconciler = Reconciler(
@@ -37,6 +37,7 @@ class Bench:
             admit=admission(PlatformDefaults(), "biospark-system"),
             identify=identity_of,
             store=self.store,
+            orphaning=self.orphaning,
             leadership=self.leadership,
             operator_version="1",
             clock=lambda: datetime.fromtimestamp(self.now, UTC),
@@ -241,6 +242,43 @@ async def test_what_became_refused_while_it_was_made_is_told_in_the_same_pass(be
     base.apply = somebody_moves_in
     await bench.run()
     assert bench.told("BaseReady") == ("False", "NotOwned")
+
+
+async def test_deletion_that_orphans_gives_everything_back_and_says_so_last(bench) -> None:
+    await bench.run()
+    bench.orphaning.orphans = True
+    assert (await bench.teardown()).gone
+    assert bench.world.things.keys() == {"house", "roof", "window"}
+    assert [event.reason for event in bench.store.events[-2:]] == ["Released", "Orphaned"]
+    assert bench.orphaning.settled == 1
+
+
+async def test_a_protected_or_suspended_environment_is_not_given_back_either(bench) -> None:
+    await bench.run()
+    bench.orphaning.orphans = True
+    for hold in ({"suspend": True}, {"deletionProtection": True}):
+        bench.edit(suspend=False, **hold) if "suspend" not in hold else bench.edit(**hold)
+        assert not (await bench.teardown()).gone
+        assert bench.world.writes() in ([], ["write status"])
+    assert bench.orphaning.settled == 0
+
+
+async def test_orphaning_is_prepared_before_anything_is_made_and_not_in_mode_plan(bench) -> None:
+    bench.edit(mode="Plan")
+    await bench.run()
+    assert bench.orphaning.prepared == 0
+    bench.edit(mode="Apply")
+    await bench.run()
+    assert bench.orphaning.prepared == 1
+
+
+async def test_orphaning_that_can_not_be_prepared_holds_up_nothing_and_is_told(bench) -> None:
+    bench.orphaning.error = AccessError("could not apply Role a/b: forbidden; grant the operator this right")
+    next_ = await bench.run()
+    assert bench.world.things.keys() == {"house", "roof", "window"}
+    assert bench.told("Ready") == ("False", "AccessDenied")
+    assert "ownership: could not apply Role a/b" in bench.store.condition("Ready")["message"]
+    assert next_.after <= BLOCKED_RETRY
 
 
 async def test_a_failing_component_waits_for_its_backoff_and_a_change_ends_the_wait(bench, base) -> None:

@@ -28,6 +28,9 @@ ROTATE_REQUESTED_AT = f"{GROUP}/rotate-requested-at"
 ALLOW_EMPTY_DATABASE = f"{GROUP}/allow-empty-database"
 """Annotation: which lost database an empty one may take the place of, as the condition names it."""
 
+TAKE_OVER_FROM = f"{GROUP}/take-over-from"
+"""Annotation: the uid of a gone environment of the same name, whose things this one takes over."""
+
 FINALIZER = f"{GROUP}/finalizer"
 """Keeps the resource until everything that was made for it is gone."""
 

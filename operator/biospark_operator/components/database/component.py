@@ -35,7 +35,7 @@ from biospark_operator.components.database.names import (
 )
 from biospark_operator.components.database.state import Seen
 from biospark_operator.components.manifests import API
-from biospark_operator.components.objects import POLL
+from biospark_operator.components.objects import POLL, release
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
@@ -159,6 +159,7 @@ class DatabaseComponent:
                 released += [id_, *(other for other in ids if parse_role_id(other) in names.roles)]
         secrets = [ObjectRef.parse(id_) for id_ in ids if ObjectRef.is_one(id_)]
         await asyncio.gather(*(self._delete(owner, ref) for ref in secrets))
+        released += [str(ref) for ref in secrets if owner.orphans]
         return Removed(waiting, tuple(released), tuple(id_ for id_ in ids if id_ not in {*released, *waiting}))
 
     async def _set_password(self, env: Environment, action: Action, wish: SetPassword) -> None:
@@ -186,7 +187,11 @@ class DatabaseComponent:
 
     async def _delete(self, owner: Identity, ref: ObjectRef) -> None:
         live = await self.access.cluster.get(ref)
-        if live is not None and ownership.is_created(live, owner):
+        if live is None or not ownership.is_ours(live, owner):
+            return
+        if owner.orphans:
+            await release(self.access.cluster, live, owner)
+        elif ownership.is_created(live, owner):
             await self.access.cluster.delete(ref, uid=live["metadata"]["uid"])
 
 

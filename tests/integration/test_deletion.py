@@ -68,7 +68,9 @@ async def is_gone(env: Operated) -> bool:
         # Made by somebody else in our namespace: Kubernetes waits for it, and says so of the namespace.
         (["configmap", "held"], "v1 Namespace"),
         # Ours.
-        (["networkpolicy", "biospark-default-deny"], "networking.k8s.io/v1 NetworkPolicy"),
+        (["role", "biospark-viewer"], "rbac.authorization.k8s.io/v1 Role"),
+        # Ours as well, and left to the deletion of the namespace.
+        (["networkpolicy", "biospark-default-deny"], "v1 Namespace"),
         # The namespace itself.
         (["namespace"], "v1 Namespace"),
     ],

@@ -20,7 +20,7 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import namespace
 from biospark_operator.components.manifests import API, PULL_SECRET, namespaced
-from biospark_operator.components.objects import Cluster, ObjectsComponent
+from biospark_operator.components.objects import Cluster, ObjectsComponent, Strangers
 from biospark_operator.engine.component import Environment
 
 NAME = "access"
@@ -100,6 +100,7 @@ def component(cluster: Cluster) -> ObjectsComponent:
         cluster=cluster,
         build=build,
         requires=frozenset({namespace.NAME}),
+        strangers=Strangers(f"{GROUP}/v1", "RoleBinding", _grants, "granted", "spec.access.bindings"),
     )
 
 
@@ -107,6 +108,10 @@ def build(env: Environment) -> Sequence[Manifest]:
     """Return the ServiceAccount, the Roles, and a RoleBinding for each role that somebody has."""
     roles = [namespaced(env, f"{GROUP}/v1", "Role", _name(role), rules=list(RULES[role])) for role in AccessRole]
     return [_service_account(env), *roles, *(_binding(env, binding) for binding in env.spec.access.bindings)]
+
+
+def _grants(binding: Manifest) -> bool:
+    return bool(binding.get("subjects"))
 
 
 def _name(role: AccessRole) -> str:

@@ -74,15 +74,14 @@ def _held(live: Any, fields: Mapping[str, Any]) -> Any:
     if isinstance(live, Mapping):
         keys = {entry[2:]: below for entry, below in fields.items() if entry.startswith("f:")}
         return {key: _held(live[key], below) for key, below in keys.items() if key in live}
-    items = []
-    for entry, below in fields.items():
-        kind, _, text = entry.partition(":")
-        key = item_key(text) if kind in ("k", "v") else None
-        _, item = _item(live, key) if key is not None else (0, None)
-        if isinstance(item, Mapping):
-            items.append({**_held(item, below), **(key if isinstance(key, Mapping) else {})})
-        elif item is not None:
-            items.append(item)
+    items: list[Any] = []
+    ours = [(item_key(entry[2:]), below) for entry, below in fields.items() if entry[:2] in ("k:", "v:")]
+    # In the order of the list: that of containers or variables makes another version of a Deployment.
+    for item in live:
+        for key, below in ours:
+            if has_key(item, key):
+                items.append({**_held(item, below), **key} if isinstance(item, Mapping) else item)
+                break
     return items
 
 

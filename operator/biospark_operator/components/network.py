@@ -17,7 +17,7 @@ from biospark_operator.api.v1alpha1.network import EgressTarget, IngressSource, 
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import namespace
 from biospark_operator.components.manifests import API_LABELS, API_PORT, METRICS_PORT, namespaced
-from biospark_operator.components.objects import Cluster, ObjectsComponent
+from biospark_operator.components.objects import Cluster, ObjectsComponent, Strangers
 from biospark_operator.components.platform import NetworkPeers, PodPeer, ServerPeer
 from biospark_operator.engine.component import Environment
 
@@ -35,6 +35,9 @@ def component(cluster: Cluster, peers: NetworkPeers) -> ObjectsComponent:
         build=lambda env: build(env, peers),
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.network.isolation is Isolation.ENFORCED,
+        strangers=Strangers(
+            "networking.k8s.io/v1", "NetworkPolicy", _opens, "opened", "spec.network.ingress or egress"
+        ),
         # Pods may run until the last moment, also those of others.
         goes_with_namespace=True,
     )
@@ -72,8 +75,15 @@ def _extra(env: Environment) -> Iterator[Manifest]:
         yield _egress(env, f"biospark-egress-{target.name}", _EVERY_POD, [_extra_target(target)])
 
 
+def _opens(policy: Manifest) -> bool:
+    """Whether a policy lets anything through: policies add up, and one without rules only denies."""
+    return any(policy["spec"].get(direction) for direction in ("ingress", "egress"))
+
+
 def _default_deny(env: Environment) -> Manifest:
-    return _policy(env, "biospark-default-deny", podSelector=_EVERY_POD, policyTypes=["Ingress", "Egress"])
+    # That there are no rules is said, or a rule that somebody adds would not be ours to take away.
+    nothing: dict[str, Any] = {"ingress": [], "egress": []}
+    return _policy(env, "biospark-default-deny", podSelector=_EVERY_POD, policyTypes=["Ingress", "Egress"], **nothing)
 
 
 def _dns(peers: NetworkPeers) -> dict[str, Any]:

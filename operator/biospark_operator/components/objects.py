@@ -29,6 +29,8 @@ from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressi
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
 _FIXED = {"RoleBinding": "roleRef", "Secret": "type"}
+#: How many objects of others a message names.
+_NAMED = 5
 #: Kinds that count as gone when their pods are: what these still need stays as long as they run.
 _OF_PODS = frozenset({"Deployment"})
 #: Seconds between looks at something that is on its way.
@@ -53,6 +55,8 @@ class Seen:
     desired: Mapping[ObjectRef, Manifest]
     live: Mapping[ObjectRef, Manifest]
     evidence: Sequence[Manifest] = ()
+    #: What others have in the namespace that is to be told.
+    strangers: Sequence[Manifest] = ()
     #: What there is of the `sources`.
     sources: Mapping[ObjectRef, Manifest] = field(default_factory=dict, repr=False)
 
@@ -64,6 +68,27 @@ class _Write:
     manifest: Manifest
     force: bool
     seen: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Objects of others in the environment's namespace that change what a component achieves.
+
+    They are left alone, and named: `opens` says which of a kind. `did` and `instead` are words of the message.
+    """
+
+    api_version: str
+    kind: str
+    opens: Callable[[Manifest], bool]
+    did: str
+    instead: str
+
+    def told(self, found: Sequence[Manifest]) -> str:
+        """Name what was found, in the order of the names."""
+        names = sorted(live["metadata"]["name"] for live in found)
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        listed = ", ".join(names[:_NAMED])
+        return f"; more is {self.did} by others with {self.kind} {listed}{more}: delete that, or use {self.instead}"
 
 
 Sources = Callable[[Environment], Sequence[ObjectRef]]
@@ -115,6 +140,7 @@ class ObjectsComponent:
     evidence: Evidence | None = None
     assess: Assess = assess_each
     tell: Tell = _nothing
+    strangers: Strangers | None = None
     #: Whether its objects stay until the deletion of their namespace takes them along, where that goes as well.
     goes_with_namespace: bool = False
     #: Whether a field is one that this operator changes from time to time, so that its change repairs nothing.
@@ -143,9 +169,18 @@ class ObjectsComponent:
         for there in live.values():
             if there["kind"] == "Namespace" and "deletionTimestamp" in there["metadata"]:
                 return replace(seen, evidence=await self._pods_of(there))
-        if self.evidence is None or len(live) < len(desired) or isinstance(self.assess(env, seen), Ready):
+        if len(live) < len(desired):
             return seen
-        return replace(seen, evidence=await self.evidence(env, seen))
+        if isinstance(self.assess(env, seen), Ready):
+            return replace(seen, strangers=await self._strangers(env)) if self.strangers else seen
+        return replace(seen, evidence=await self.evidence(env, seen)) if self.evidence else seen
+
+    async def _strangers(self, env: Environment) -> Sequence[Manifest]:
+        if self.strangers is None:
+            return ()
+        kind = self.strangers
+        found = await self.cluster.list(kind.api_version, kind.kind, namespace=env.spec.namespace.name)
+        return [live for live in found if kind.opens(live) and not ownership.is_ours(live, env.identity)]
 
     async def _pods_of(self, live: Manifest) -> Sequence[Manifest]:
         """Return the pods that an object waits for when it is deleted."""
@@ -223,13 +258,16 @@ class ObjectsComponent:
             raise _taken(ref) from None
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
-        """Wait for objects on their way out, and let `assess` say the rest."""
+        """Wait for objects on their way out, let `assess` say the rest, and name what others have beside it."""
         for ref, live in seen.live.items():
             if "deletionTimestamp" in live["metadata"]:
                 why = readiness.held_up(live, seen.evidence if ref.kind == "Namespace" else ())
                 reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
                 return Progressing(reason, f"waits until {ref.short} is deleted{why}", POLL)
-        return self.assess(env, seen)
+        outcome = self.assess(env, seen)
+        if isinstance(outcome, Ready) and self.strangers and seen.strangers:
+            return replace(outcome, message=outcome.message + self.strangers.told(seen.strangers))
+        return outcome
 
     def facts(self, env: Environment, seen: Seen) -> Mapping[str, Any]:
         """Return what `tell` says."""

@@ -17,6 +17,7 @@ from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import (
     access,
     drift,
+    exposure,
     network,
     registry,
     rollout,
@@ -29,7 +30,7 @@ from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.components.platform import Platform
 from biospark_operator.components.pods import pod_template
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.outcome import Blocked
+from biospark_operator.engine.outcome import Blocked, Outcome
 
 NAME = "workload"
 #: Seconds without progress after which a rollout needs a human.
@@ -61,7 +62,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         fill=fill,
         refusal=refusal,
         evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
-        assess=rollout.assess,
+        assess=assess,
         tell=tell,
         # The time of the credentials is all that is there.
         routine=lambda path: path.startswith("spec.template.metadata.annotations"),
@@ -92,6 +93,15 @@ def _credentials(env: Environment) -> Sequence[ObjectRef]:
     if env.spec.database.server is None:
         return ()
     return [ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET)]
+
+
+def assess(env: Environment, seen: Seen) -> Outcome:
+    """Say how far the API is, and first of all whether its secrets are read by others."""
+    (ref,) = (ref for ref in seen.desired if ref.kind == "Deployment")
+    live = seen.live.get(ref)
+    if live is not None and (readers := exposure.foreign_readers(seen.desired[ref], live)):
+        return Blocked(Reason.SECRETS_EXPOSED, readers)
+    return rollout.assess(env, seen)
 
 
 def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:
@@ -146,7 +156,9 @@ def _service(env: Environment) -> Manifest:
         {"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"},
         {"name": "metrics", "port": 9090, "targetPort": "metrics", "protocol": "TCP"},
     ]
-    return namespaced(env, "v1", "Service", API, spec={"selector": API_LABELS, "ports": ports})
+    # What is not said is not ours, and whoever sets it opens the API to the outside.
+    closed = {"type": "ClusterIP", "externalIPs": []}
+    return namespaced(env, "v1", "Service", API, spec={**closed, "selector": API_LABELS, "ports": ports})
 
 
 def _autoscaler(env: Environment, wanted: Autoscaling) -> Manifest:

@@ -31,8 +31,12 @@ def transitions(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Eve
     ready = new.get("Ready")
     if ready is None or _same(old.get("Ready"), ready):
         return []
-    bad = "Stalled" in new or _retrying(new)
+    bad = "Stalled" in new or _retrying(new) or ready["reason"] in _ALARMING
     return [Event("Warning" if bad else "Normal", ready["reason"], ready["message"])]
+
+
+#: Reasons of what goes on by itself, and is still nobody's wish for an environment that is to stay.
+_ALARMING = frozenset({Reason.NAMESPACE_TERMINATING})
 
 
 def actions_done(reports: Mapping[str, Report], drifted: Iterable[tuple[str, Action]]) -> list[Event]:

@@ -217,6 +217,8 @@ class Reconciler:
         ]
         drifted = self._drifted(this, reports)
         fields = _joined(result.facts for result in reports.values())
+        if conditions[0].status == "True":
+            fields["readyGeneration"] = this.env.generation
         fields["drift"] = report.drift(drifted, this.status, self.clock(), repaired=this.applies)
         fields["plan"] = None if this.applies else report.plan(reports, unwanted, this.env.generation)
         return await self._finish(
@@ -233,11 +235,16 @@ class Reconciler:
         )
 
     def _drifted(self, this: Pass, reports: Mapping[str, Report]) -> list[tuple[str, Action]]:
-        """Return the actions that undo what others did: the component was ready as this operator left it."""
+        """Return the actions that undo what others did.
+
+        The component was ready as this operator left it, or the whole environment once was: with its namespace, say,
+        all is lost, and is made while each component waits for another.
+        """
         was = {c["type"]: c for c in this.status.get("conditions") or ()}
         if this.status.get("operatorVersion") != self.operator_version:
             return []
-        settled = [c for c in this.components if _was_settled(was.get(c.condition, {}))]
+        whole = this.status.get("readyGeneration") == this.env.generation
+        settled = [c for c in this.components if whole or _was_settled(was.get(c.condition, {}))]
         found = [(c.name, a) for c in settled for a in (reports[c.name].done or reports[c.name].planned)]
         return [(name, action) for name, action in found if not action.routine]
 

@@ -11,8 +11,9 @@ Everything here is pure. The rules are those of kstatus, as `kubectl wait`, Flux
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -206,12 +207,23 @@ def drift(
     """
     entries = {(e["component"], e["target"], e["summary"]): dict(e) for e in previous.get("drift") or ()}
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    for name, action in found:
+    for name, action in _folded(found):
         summary = _cut(action.summary)
         known = entries.pop((name, action.target, summary), None)
         new = {"component": name, "target": action.target, "summary": summary, "detectedAt": stamp}
         entries[(name, action.target, summary)] = new if known is None or repaired else known
     return list(entries.values())[-DRIFT_LIMIT:]
+
+
+def _folded(found: Iterable[tuple[str, Action]]) -> Iterator[tuple[str, Action]]:
+    """Tell of many things of one component that were lost in one entry, so that they don't displace all others."""
+    for name, group in itertools.groupby(found, key=lambda item: item[0]):
+        actions = [action for _, action in group]
+        made = [action for action in actions if action.verb is Verb.CREATE]
+        if len(made) > 1:
+            yield name, replace(made[0], summary=f"{made[0].summary} and {len(made) - 1} more")
+            actions = [action for action in actions if action.verb is not Verb.CREATE]
+        yield from ((name, action) for action in actions)
 
 
 def _of(outcomes: Mapping[str, Outcome], kind: type[Outcome]) -> list[tuple[str, Any]]:

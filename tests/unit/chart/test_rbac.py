@@ -65,8 +65,7 @@ def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environmen
 ) -> None:
     found = {(resource, verb) for group, resource, verb in operators[NAME] if group == "biospark.ai"}
     environments = {("biosparkenvironments", verb) for verb in ("get", "list", "watch", "patch")}
-    others = {("biosparkenvironments/status", "patch"), ("biosparkenvironments/finalizers", "update")}
-    assert found == environments | others
+    assert found == environments | {("biosparkenvironments/status", "patch")}
 
 
 def test_the_grants_are_exactly_what_the_roles_in_environments_contain(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.components.field_owners import bare, others_on, unmarked
+from biospark_operator.components.field_owners import bare, held, others_on
 
 RECORDED = {path.stem: yaml.safe_load(path.read_text()) for path in (Path(__file__).parent / "recorded").glob("*.yaml")}
 US = "biospark-operator"
@@ -94,11 +94,11 @@ def is_part_of(part: Any, whole: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
-def test_giving_the_marks_up_keeps_every_value_that_we_applied(name: str) -> None:
+def test_what_we_hold_is_every_value_that_we_applied(name: str) -> None:
     desired, found = RECORDED[name]["desired"], live(name)
-    kept = unmarked(found, US)
-    assert set(kept["metadata"]) <= {"name", "namespace", "uid"}
-    assert is_part_of({k: v for k, v in kept.items() if k != "metadata"}, found)
+    kept = held(found, US)
+    assert kept["metadata"]["uid"] == found["metadata"]["uid"], "or an object that is gone would be made"
+    assert is_part_of(kept, found)
     wanted = {key for key, value in desired.items() if value or key in ("apiVersion", "kind")}
     assert set(kept) >= wanted
 
@@ -106,6 +106,15 @@ def test_giving_the_marks_up_keeps_every_value_that_we_applied(name: str) -> Non
 def test_of_a_list_only_our_items_are_kept() -> None:
     found = live("deployment")
     found["spec"]["template"]["spec"]["containers"].append({"name": "sidecar", "image": "theirs"})
-    containers = unmarked(found, US)["spec"]["template"]["spec"]["containers"]
+    containers = held(found, US)["spec"]["template"]["spec"]["containers"]
     assert [container["name"] for container in containers] == ["api"]
     assert containers[0]["image"] == found["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_the_items_of_a_list_keep_their_order_or_giving_a_deployment_back_would_replace_its_pods() -> None:
+    found = live("deployment")
+    container = found["spec"]["template"]["spec"]["containers"][0]
+    names = [variable["name"] for variable in container["env"]]
+    assert names != sorted(names), "or nothing is proved"
+    kept = held(found, US)["spec"]["template"]["spec"]["containers"][0]
+    assert [variable["name"] for variable in kept["env"]] == names

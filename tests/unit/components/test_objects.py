@@ -12,7 +12,7 @@ from biospark_operator.api.v1alpha1.status import Verb
 from biospark_operator.clients.api_errors import ConflictError
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import ownership
-from biospark_operator.components.objects import ObjectsComponent, Seen
+from biospark_operator.components.objects import ObjectsComponent, Seen, Strangers
 from biospark_operator.engine.component import Environment, Identity, Removed
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import OutsideError, RejectedError, UnavailableError
@@ -479,6 +479,21 @@ async def test_what_isolates_pods_is_deleted_from_a_namespace_that_stays() -> No
     made, env = await adopted(cluster, goes_with_namespace=True)
     result = await made.remove(replace(env.identity, deleting=True), [str(CONFIG)])
     assert result.deleted == (str(CONFIG),)
+
+
+async def test_what_others_have_beside_it_is_named_and_left_alone(env: Environment, cluster: Cluster) -> None:
+    strangers = Strangers("v1", "ConfigMap", lambda live: live["data"].get("opens") == "yes", "opened", "spec.network")
+    made = component(cluster, strangers=strangers)
+    await converged(made, env)
+    for name, opens in (("b", "yes"), ("a", "yes"), ("harmless", "no")):
+        stranger = {**CONFIG_MADE_BEFORE, "metadata": {**CONFIG_MADE_BEFORE["metadata"], "name": name}}
+        cluster.objects[ObjectRef.of(stranger)] = {**stranger, "data": {"opens": opens}}
+    written = len(cluster.applied)
+    assert await converged(made, env) == Ready(
+        "Succeeded",
+        "2 objects are as specified; more is opened by others with ConfigMap a, b: delete that, or use spec.network",
+    )
+    assert len(cluster.applied) == written
 
 
 async def test_an_id_that_names_no_object_is_gone_so_an_edited_status_does_not_stop_deletion(

@@ -244,6 +244,32 @@ async def test_what_became_refused_while_it_was_made_is_told_in_the_same_pass(be
     assert bench.told("BaseReady") == ("False", "NotOwned")
 
 
+async def test_all_that_is_lost_at_once_is_told_as_drift_although_the_parts_wait_for_each_other(bench, base) -> None:
+    await bench.run()
+    bench.world.things.clear()
+    base.outcome = Progressing("NamespaceTerminating", "the house burns", 3.0)
+    await bench.run(changed=True)
+    assert bench.told("TopReady") == ("Unknown", "DependencyNotReady")
+    assert bench.store.events[-1].type == "Warning", "what is lost is nobody's wish"
+    base.outcome = None
+    bench.world.things.clear()
+    await bench.run(changed=True)
+    drift = {entry["component"]: entry["summary"] for entry in bench.store.body["status"]["drift"]}
+    assert drift == {"base": "create house", "top": "create roof and 1 more"}
+    repairs = [(event.type, event.reason) for event in bench.store.events if event.reason == "DriftRepaired"]
+    assert set(repairs) == {("Warning", "DriftRepaired")}
+    assert len(repairs) >= 2
+
+
+async def test_what_was_never_ready_is_made_and_not_repaired(bench, base, top) -> None:
+    base.outcome = Progressing("Progressing", "not yet", 3.0)
+    await bench.run()
+    base.outcome = None
+    await bench.run(changed=True)
+    assert "roof" in bench.world.things
+    assert "drift" not in bench.store.body["status"]
+
+
 async def test_deletion_that_orphans_gives_everything_back_and_says_so_last(bench) -> None:
     await bench.run()
     bench.orphaning.orphans = True

@@ -105,6 +105,11 @@ class Reason(StrEnum):
         "Somebody changes an object back as often as the operator repairs it.",
         "Stop the field manager that the message names from setting the field, or change the environment.",
     )
+    SECRETS_EXPOSED = (
+        "SecretsExposed",
+        "Somebody added a container to the API's Deployment that reads its secrets.",
+        "Remove the container that the message names.",
+    )
     ACCESS_DENIED = (
         "AccessDenied",
         "The operator lacks a right.",

@@ -149,6 +149,9 @@ class Status(StatusModel):
     observed_generation: int = Field(
         -1, ge=-1, description="Generation of the spec that was last processed; -1 before the first time."
     )
+    ready_generation: int | None = Field(
+        None, ge=0, description="Generation of the spec that was last ready: what is made anew since then was lost."
+    )
     operator_version: Short | None = Field(None, description="Version of the operator that wrote the status.")
     conditions: Annotated[tuple[Condition, ...], Keyed("type", 32)] = Field(
         (), description="Conditions; `Ready` sums them up."

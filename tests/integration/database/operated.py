@@ -168,9 +168,9 @@ class Operated:
             await component.apply(env, action)
         return len(planned) <= actions
 
-    async def remove(self, *, retain: bool = False, deleting: bool = True) -> Removed:
+    async def remove(self, *, retain: bool = False, deleting: bool = True, orphans: bool = False) -> Removed:
         """Take one step of removal."""
-        owner = replace(self.env.identity, retain=retain, deleting=deleting)
+        owner = replace(self.env.identity, retain=retain or orphans, deleting=deleting, orphans=orphans)
         return await self.component.remove(owner, self.component.targets(self.env))
 
     async def removed(self, *, retain: bool = False) -> Removed:

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.postgres_session import Session
+from biospark_operator.components import ownership
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.marks import Origin
 from biospark_operator.engine.outcome import Blocked, Ready
@@ -61,6 +62,21 @@ async def test_retain_keeps_all_and_says_so(operated: Operated) -> None:
     databases = {target for target in operated.component.targets(operated.env) if target.startswith("postgresql:")}
     assert set(result.released) == databases
     assert operated.site.sql("SELECT * FROM t", database=operated.database) == []
+
+
+async def test_deletion_that_orphans_keeps_database_and_secrets_and_the_api_goes_on(operated: Operated) -> None:
+    await operated.run()
+    operated.as_owner("CREATE TABLE t (id int)")
+    held, roles = operated.secret(), there(operated)[1]
+    result = await operated.remove(orphans=True)
+    assert (result.waiting, result.deleted) == ({}, ())
+    assert set(result.released) == set(operated.component.targets(operated.env))
+    assert there(operated) == (True, roles)
+    assert operated.secret() == held
+    assert operated.as_app("SELECT * FROM t") == []
+    assert not any(ownership.is_ours(live, operated.env.identity) for live in operated.cluster.objects.values())
+    assert not (await operated.remove(orphans=True)).waiting
+    assert operated.secret() == held
 
 
 async def test_what_was_kept_goes_to_the_next_environment_of_its_name_and_to_no_other(operated: Operated) -> None:

@@ -350,3 +350,41 @@ async def test_what_somebody_creates_while_we_are_at_it_is_not_taken_over(env: O
     assert await env.told("Stalled") == ("True", "NotOwned")
     await env.torn_down()
     assert "deletionTimestamp" not in (await namespace_of(env))["metadata"]
+
+
+HELM = {
+    "app.kubernetes.io/managed-by": "Helm",
+    "app.kubernetes.io/instance": "team-a",
+    "app.kubernetes.io/name": "team",
+}
+ARGO = {"app.kubernetes.io/instance": "team-a"}
+RELEASE = {"meta.helm.sh/release-name": "team-a", "meta.helm.sh/release-namespace": "apps"}
+TRACKING = {"argocd.argoproj.io/tracking-id": "team-a:/Namespace:/{name}"}
+
+
+@pytest.mark.parametrize("manager", ["helm", "argocd-controller"])
+@pytest.mark.parametrize(("labels", "notes"), [(HELM, RELEASE), (ARGO, TRACKING)], ids=["Helm", "Argo CD"])
+async def test_a_namespace_of_helm_or_argo_cd_is_adopted_and_given_back_with_its_marks(
+    env: Operated, manager: str, labels: dict[str, str], notes: dict[str, str]
+) -> None:
+    metadata = {"name": env.namespace, "labels": labels, "annotations": notes}
+    space = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    env.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", input=space)
+    ref = ObjectRef("v1", "Namespace", None, env.namespace)
+    before = await env.client.get(ref)
+    env.apply(adoptionPolicy="IfUnowned")
+    await env.settle()
+    assert await env.told("NamespaceReady") == ("True", "Succeeded")
+    adopted = await env.client.get(ref)
+    assert before is not None
+    assert adopted is not None
+    assert before["metadata"]["labels"].items() <= adopted["metadata"]["labels"].items()
+    env.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", input=space)
+    written = await env.versions()
+    await env.settle()
+    assert await env.versions() == written, "both go on without a fight"
+    await env.torn_down()
+    after = await env.client.get(ref)
+    assert after is not None
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]

@@ -109,8 +109,8 @@ async def manifests(resource: Body) -> list[Manifest]:
 
 def foreign(manifest: Manifest, owner: Mapping[str, Any]) -> Body:
     """Return the same object, owned and marked by somebody else: the operator neither sees nor minds it."""
-    metadata = manifest["metadata"]
-    labels = {**metadata["labels"], ownership.MANAGED_BY_LABEL: "biospark-benchmark"}
+    metadata = ownership.without_marks(manifest)["metadata"]
+    labels = {**metadata.get("labels", {}), ownership.MANAGED_BY_LABEL: "biospark-benchmark"}
     return {**manifest, "metadata": {**metadata, "labels": labels, "ownerReferences": [owner]}}
 
 
@@ -128,5 +128,5 @@ class _Nothing:
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
         raise NotImplementedError
 
-    async def delete(self, ref: ObjectRef, *, uid: str) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str, foreground: bool = False) -> None:
         raise NotImplementedError

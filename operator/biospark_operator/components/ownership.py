@@ -30,17 +30,14 @@ ORIGIN_LABEL, CREATED, ADOPTED = "biospark.ai/origin", "Created", "Adopted"
 #: Annotation of what was created: the uid of its environment.
 CREATED_FOR = "biospark.ai/created-for"
 #: The label selector of all children of all environments.
-CHILDREN = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+CHILDREN = ENVIRONMENT_LABEL
 
 
-_LABELS = frozenset(
-    {
-        *(f"app.kubernetes.io/{word}" for word in ("name", "instance", "component", "part-of")),
-        MANAGED_BY_LABEL,
-        ENVIRONMENT_LABEL,
-        ORIGIN_LABEL,
-    }
+#: Labels that many tools set and read.
+_COMMON = frozenset(
+    {*(f"app.kubernetes.io/{word}" for word in ("name", "instance", "component", "part-of")), MANAGED_BY_LABEL}
 )
+_LABELS = _COMMON | {ENVIRONMENT_LABEL, ORIGIN_LABEL}
 
 
 def labels(env: Environment, component: str) -> dict[str, str]:
@@ -64,11 +61,15 @@ def marked(manifest: Manifest, env: Environment, component: str) -> Manifest:
 
 
 def as_adopted(manifest: Manifest) -> Manifest:
-    """Return a marked manifest with the marks of an object that is adopted instead."""
+    """Return a marked manifest with the marks of an object that is adopted instead.
+
+    They are of our own domain alone: the common labels are by which Helm, Argo CD and others know what is theirs.
+    """
     metadata = dict(manifest["metadata"])
+    labels_ = {key: value for key, value in metadata["labels"].items() if key not in _COMMON}
     notes = {key: value for key, value in metadata.pop("annotations", {}).items() if key != CREATED_FOR}
     kept = {"annotations": notes} if notes else {}
-    return {**manifest, "metadata": {**metadata, **kept, "labels": {**metadata["labels"], ORIGIN_LABEL: ADOPTED}}}
+    return {**manifest, "metadata": {**metadata, **kept, "labels": {**labels_, ORIGIN_LABEL: ADOPTED}}}
 
 
 def without_marks(manifest: Manifest) -> Manifest:
@@ -114,8 +115,7 @@ def not_created_here(what: str, way_out: str) -> str:
 
 def _says_so(live: Manifest, owner: Identity) -> bool:
     found = live["metadata"].get("labels") or {}
-    named = (found.get(MANAGED_BY_LABEL), found.get(ENVIRONMENT_LABEL)) == (MANAGED_BY, owner.name)
-    return named and not any(_created_for(live))
+    return found.get(ENVIRONMENT_LABEL) == owner.name and not any(_created_for(live))
 
 
 def is_unowned(live: Manifest) -> bool:

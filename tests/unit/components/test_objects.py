@@ -207,6 +207,15 @@ async def test_what_is_adopted_never_counts_as_created_and_what_is_made_in_it_do
     assert made.plan(env, await made.observe(env)) == []
 
 
+async def test_common_labels_of_what_is_adopted_are_left_to_who_set_them() -> None:
+    helm = {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": "team-a"}
+    cluster = Cluster(foreign(labels=helm, annotations={"meta.helm.sh/release-name": "team-a"}))
+    await adopted(cluster)
+    applied = cluster.manifests[0]["metadata"]
+    assert applied["labels"] == {"biospark.ai/environment": "dev", "biospark.ai/origin": "Adopted"}
+    assert "annotations" not in applied
+
+
 async def test_what_was_adopted_is_released_and_what_was_made_is_deleted() -> None:
     cluster = Cluster(foreign())
     made, env = await adopted(cluster)
@@ -230,9 +239,7 @@ async def test_what_can_not_be_without_our_values_keeps_them_when_it_is_released
     assert set(cluster.manifests[-1]["metadata"]) == {"name", "namespace", "uid"}
 
 
-@pytest.mark.parametrize(
-    "lost", ["biospark.ai/origin", "app.kubernetes.io/managed-by", "biospark.ai/environment", None]
-)
+@pytest.mark.parametrize("lost", ["biospark.ai/origin", "biospark.ai/environment", None])
 async def test_what_was_adopted_is_never_deleted_whatever_mark_gets_lost(lost: str | None) -> None:
     cluster = Cluster(foreign())
     made, env = await adopted(cluster)

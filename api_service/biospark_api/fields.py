@@ -5,6 +5,7 @@ range, text that is too long.
 """
 
 import re
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -59,10 +60,9 @@ def _strong(password: str) -> str:
     return password
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "Input should not be blank")
-    return text
+def _composed(value: object) -> object:
+    """A name without spaces around it, in the one form that Unicode has for each of its letters (NFC)."""
+    return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -121,7 +121,8 @@ def _storable(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=_PRINTABLE), AfterValidator(_not_blank)]
+Name = Annotated[str, BeforeValidator(_composed), Field(min_length=1, max_length=100, pattern=_PRINTABLE)]
+"""A name, kept as NFC and trimmed: what looks the same is the same, however it was typed."""
 Email = Annotated[str, Field(max_length=254, pattern=_ADDRESS), AfterValidator(str.lower)]
 """An e-mail address; kept in lower case, so that one address is one patient or user."""
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9][0-9 ().\-]{1,18}$", max_length=20)]

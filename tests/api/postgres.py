@@ -54,18 +54,23 @@ class Server:
             self._server.conninfo(user, passwords[user], database), **{"autocommit": True, **options}
         )
 
-    def create_database(self, name: str, template: str = "template0") -> None:
+    def create_database(self, name: str, template: str = "template0", locale: str | None = None) -> None:
         """A database that `owner` owns."""
+        statement = sql.SQL("CREATE DATABASE {} OWNER owner TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+        if locale:
+            statement += sql.SQL(" LOCALE {}").format(locale)
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER owner TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
-            )
+            connection.execute(statement)
 
     def create_migrated(self, name: str) -> None:
         """A database with the schema of this release, and the rights of the API's role."""
         self.create_database(name)
+        self.migrate(name)
+
+    def migrate(self, name: str) -> None:
+        """Give a database the schema of this release, and the API's role its rights."""
         with self.connect(name, user="migrator", options="-c role=owner", autocommit=False) as connection:
             engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=pool.StaticPool)
             with engine.connect() as borrowed:

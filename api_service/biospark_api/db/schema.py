@@ -28,7 +28,7 @@ _LOCK = 0x62696F737061726B
 """Key of the advisory lock: "biospark" in ASCII."""
 
 
-HEAD = "0005"
+HEAD = "0007"
 """The revision that this release of the API needs."""
 
 

@@ -76,7 +76,7 @@ patients = Table(
 
 def _name_index(column: str) -> None:
     key = f"{column}_lower"
-    # For LIKE 'prefix%', whatever the collation of the database.
+    # For LIKE 'prefix%', whatever the collation of the database. The release before searches by it.
     Index(
         f"idx_patients_{column}",
         func.lower(patients.c[column]).label(key),
@@ -88,6 +88,19 @@ Index("idx_patients_page", patients.c.created_at.desc(), patients.c.id.desc())
 Index("idx_patients_date_of_birth", patients.c.date_of_birth)
 _name_index("last_name")
 _name_index("first_name")
+
+
+def _folded_name_index(column: str) -> None:
+    key = f"{column}_folded"
+    Index(
+        f"idx_patients_{column}_folded",
+        func.folded_name(patients.c[column]).label(key),
+        postgresql_ops={key: "text_pattern_ops"},
+    )
+
+
+_folded_name_index("last_name")
+_folded_name_index("first_name")
 
 health_records = Table(
     "health_records",

@@ -29,7 +29,7 @@ _COUNT = "SELECT count(*) AS n FROM patients WHERE deleted_at IS NULL"
 _ESTIMATE = "SELECT reltuples::bigint AS n FROM pg_class WHERE oid = 'patients'::regclass"
 
 _CONDITIONS = {
-    "name": "(lower(last_name) LIKE lower(%(name)s) OR lower(first_name) LIKE lower(%(name)s))",
+    "name": "(folded_name(last_name) LIKE folded_name(%(name)s) OR folded_name(first_name) LIKE folded_name(%(name)s))",
     "date_of_birth": "date_of_birth = %(date_of_birth)s",
     "email": "email = %(email)s",
     "after_id": "(created_at, id) < (%(after_moment)s::timestamptz::timestamp, %(after_id)s::uuid)",

@@ -125,6 +125,7 @@ def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
         responses={"default": problems.documented("Any other error.")},
         generate_unique_id_function=lambda route: route.name,
         lifespan=lambda app: _lifespan(app, settings, secrets),
+        openapi_url="/openapi.json" if settings.docs else None,
         docs_url=None,
         redoc_url=None,
         # A redirect would repeat the query string in a header; a wrong path is a 404.
@@ -136,7 +137,8 @@ def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
     for domain in DOMAINS:
         app.include_router(domain.router)
     app.include_router(health_router(readiness))
-    app.include_router(docs_router(TITLE))
+    if settings.docs:
+        app.include_router(docs_router(TITLE))
     problems.install(app)
     dispatch = Dispatch(app.framework, domains=DOMAINS)
     app.entry = Edge(

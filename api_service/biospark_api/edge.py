@@ -27,7 +27,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class Edge:
-    """Completes the answers of `app` and writes down how requests ended."""
+    """Completes the answers of `app` and writes down how requests ended. HEAD is answered as GET, without the body."""
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         status: int | None = None
         unfinished = False
+        is_head = scope["method"] == "HEAD"
+        served = {**scope, "method": "GET"} if is_head else scope
 
         def complete(message: Message) -> Awaitable[None]:
             nonlocal status, unfinished
@@ -66,12 +68,14 @@ class Edge:
                 message["headers"] = self._completed(message["headers"], request_id)
             else:
                 unfinished = message.get("more_body", False)
+                if is_head:
+                    message["body"] = b""
             return send(message)
 
         start = time.perf_counter()
         self._metrics.in_flight += 1
         try:
-            await self.app(scope, receive, complete)
+            await self.app(served, receive, complete)
         except ClientDisconnect:
             # Nobody is there to be answered, and nothing here is at fault.
             log.debug("The client was gone before its request had arrived")
@@ -83,7 +87,7 @@ class Edge:
                 await problem_response(problem(500))(scope, receive, complete)
         finally:
             self._metrics.in_flight -= 1
-            self._record(scope, status, time.perf_counter() - start)
+            self._record(scope["method"], served, status, time.perf_counter() - start)
 
     def _completed(self, own: list[RawHeader], request_id: str) -> list[RawHeader]:
         present = {name for name, _ in own}  # in lower case, as ASGI wants it
@@ -98,9 +102,9 @@ class Edge:
             completed.append(_CLOSE)
         return completed
 
-    def _record(self, scope: Scope, status: int | None, seconds: float) -> None:
+    def _record(self, method: str, scope: Scope, status: int | None, seconds: float) -> None:
         route = self._templates.of(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = method if method in _METHODS else "other"
         ended = status or "aborted"  # when the request was cancelled before an answer
         self._metrics.observe(method, route, ended, seconds)
         log_request(method, route, ended, seconds)

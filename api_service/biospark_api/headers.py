@@ -16,13 +16,15 @@ _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_HTTPS = {"Strict-Transport-Security": "max-age=31536000; includeSubDomains"}
+_HSTS = "max-age=31536000"
 
 
 def protective_headers(settings: Settings) -> list[RawHeader]:
     """The headers for every response; HSTS only where clients come by https."""
     https = settings.public_url is not None and settings.public_url.scheme == "https"
-    headers = _ALWAYS | (_HTTPS if https else {})
+    # Names below ours may be somebody else's, and not speak https.
+    insistence = _HSTS + ("; includeSubDomains" if settings.hsts_include_subdomains else "")
+    headers = _ALWAYS | ({"Strict-Transport-Security": insistence} if https else {})
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 

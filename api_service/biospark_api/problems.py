@@ -102,14 +102,13 @@ def response_to(request: Request, error: Exception) -> Response:
 def _allowed(request: Request) -> list[str]:
     """All methods of the path; the router names those of the first route that has it only."""
     path = request.scope["path"]
-    return sorted(
-        {
-            method
-            for route in iter_route_contexts(request.app.routes)
-            if route.path and compile_path(route.path)[0].match(path)
-            for method in route.methods or ()
-        }
-    )
+    methods = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.path and compile_path(route.path)[0].match(path)
+        for method in route.methods or ()
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _detail_of(error: HTTPException, headers: dict[str, str]) -> str | None:

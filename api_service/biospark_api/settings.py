@@ -30,6 +30,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from biospark_api.auth.keys import KeyFormatError, parse_signing_key, parse_verify_keys
+from biospark_api.auth.strength import is_guessable
 from biospark_api.fields import Email, is_weak
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -184,7 +185,7 @@ class Settings(BaseSettings):
         default=None, description="Address of the administrator that is made when there is none."
     )
     bootstrap_admin_password: Secret | None = Field(
-        default=None, description="Password of that administrator, 12 characters or more. Used once."
+        default=None, description="Password of that administrator, 12 characters or more and hard to guess. Used once."
     )
     password_queue: int = Field(
         default=16, ge=1, le=1000, description="Most logins that wait for the password check; beyond it 503."
@@ -200,6 +201,20 @@ class Settings(BaseSettings):
         default="",
         description="Networks of the gateway (CIDR, with commas between). Only what they say about the client's "
         "address in X-Forwarded-For is believed; without them all clients behind a gateway have one address.",
+    )
+
+    erase_deleted_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Days after which patients who were deleted are erased with their health records; kept unless set.",
+    )
+    docs: bool = Field(
+        default=True, description="Whether `/docs` and `/openapi.json` are served; otherwise they are 404."
+    )
+    hsts_include_subdomains: bool = Field(
+        default=False,
+        description="Whether browsers are told to insist on https for all names below that of the public URL as well.",
     )
 
     @model_validator(mode="after")
@@ -224,6 +239,13 @@ class Settings(BaseSettings):
     def _is_no_default(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and is_weak(secret.get_secret_value()):
             raise PydanticCustomError("weak", "Input should be 12 to 1024 characters and no well-known password")
+        return secret
+
+    @field_validator("bootstrap_admin_password")
+    @classmethod
+    def _is_hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and is_guessable(secret.get_secret_value()):
+            raise PydanticCustomError("weak", "Input should be harder to guess")
         return secret
 
     @field_validator("token_key", "token_other_keys")

@@ -82,7 +82,22 @@ def test_second_user_with_an_address_is_a_conflict(client: httpx.Client) -> None
 
 
 @pytest.mark.parametrize(
-    "password", ["short", "x" * 1025, "passwordpassword", "123456789012", "changeme-changeme", "", None, 12345678901234]
+    "password",
+    [
+        "short",
+        "x" * 1025,
+        "a" * 12,
+        "a" * 1024,
+        "abcabcabcabc",
+        "qwertyuiopasdf",
+        "Password2024!",
+        "passwordpassword",
+        "123456789012",
+        "changeme-changeme",
+        "",
+        None,
+        12345678901234,
+    ],
 )
 def test_weak_password_is_refused_and_not_repeated(client: httpx.Client, password: object) -> None:
     body = {"email": f"{uuid.uuid4().hex}@test.example", "password": password, "role": "agent"}
@@ -91,6 +106,20 @@ def test_weak_password_is_refused_and_not_repeated(client: httpx.Client, passwor
     assert answer.json()["errors"][0]["pointer"] == "#/password"
     if password:
         assert str(password) not in answer.text
+
+
+def test_password_of_the_own_address_is_refused_everywhere(service: Service, client: httpx.Client) -> None:
+    name = "marguerite.yourcenar"
+    email, password = f"{name}@{uuid.uuid4().hex[:12]}.example", f"{name}1"
+    body = {"email": email, "password": password, "role": "agent"}
+    assert client.post(USERS, json=body).json()["errors"][0]["pointer"] == "#/password"
+    user = client.post(USERS, json=body | {"password": PASSWORD}).json()
+    weak = {"password": "a" * 12}
+    assert client.post(f"{USERS}/{user['id']}/password", json=weak).json()["errors"][0]["pointer"] == "#/password"
+    own = service.client(service.login(email)["token"])
+    change = own.post("/api/v1/auth/password", json={"current": PASSWORD, "password": password})
+    assert (change.status_code, change.json()["errors"][0]["pointer"]) == (422, "#/password")
+    assert service.login(email), "the password is the one of before"
 
 
 def test_disabled_user_is_out_at_once(service: Service, client: httpx.Client) -> None:

@@ -60,6 +60,24 @@ def test_id_may_be_written_in_other_ways(service: Service, client: httpx.Client,
     assert service.await_audit(request_id=request)["target"] == patient["id"]
 
 
+def test_head_is_answered_as_get_without_the_body(service: Service, client: httpx.Client) -> None:
+    patient = created(client)
+    for path in (f"{PATIENTS}/{patient['id']}", f"{PATIENTS}?limit=1"):
+        got = client.get(path)
+        request = uuid.uuid4().hex
+        head = client.head(path, headers={"X-Request-ID": request})
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("etag", "link", "content-type", "cache-control"):
+            assert head.headers.get(name) == got.headers.get(name)
+        assert int(head.headers["content-length"]) > 2
+        assert service.await_audit(request_id=request)["outcome"] == "success", "it tells of a patient, as a read does"
+    tag = client.get(f"{PATIENTS}/{patient['id']}").headers["etag"]
+    assert client.head(f"{PATIENTS}/{patient['id']}", headers={"If-None-Match": tag}).status_code == 304
+    assert client.head(f"{PATIENTS}/{uuid.uuid4()}").status_code == 404
+    assert client.head(f"{PATIENTS}/_search").headers["allow"] == "POST"
+    assert service.client().head(PATIENTS).status_code == 401
+
+
 def test_text_of_any_script_survives(client: httpx.Client) -> None:
     name = "Zoë \u202eO'Brien-Łukasiewicz \U0001f98a \u0645\u0631\u062d\u0628\u0627"
     patient = created(client, first_name=name)

@@ -40,7 +40,7 @@ class PasswordChange(Input):
     )
 
     current: str = Field(min_length=1, max_length=1024, description="The password of now.")
-    password: NewPassword = Field(description="12 to 1024 characters, not only well-known words and digits.")
+    password: NewPassword = Field(description="12 to 1024 characters, and hard to guess.")
 
 
 class Session(BaseModel):

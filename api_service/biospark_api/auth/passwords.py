@@ -7,6 +7,7 @@ priority it would take the core from the loop. The queue is short: beyond it a l
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -15,11 +16,14 @@ from typing import TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
+from fastapi.exceptions import RequestValidationError
 
+from biospark_api.auth.strength import is_guessable
 from biospark_api.problems import ProblemError
 
 _Result = TypeVar("_Result")
 _NICE = 10
+_WEAK = "Input should be harder to guess; several words that have nothing to do with each other are"
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)  # as OWASP recommends
 
 
@@ -36,6 +40,16 @@ class Passwords:
     async def hash(self, password: str) -> str:
         """The text to store; raises the 503 problem when too many wait."""
         return await self._run(lambda: _HASHER.hash(password))
+
+    async def new(self, password: str, about: str | None = None) -> str:
+        """The text to store for a password that a user is to have, whose address is `about`.
+
+        Raises the framework's validation error when it is easy to guess, and the 503 problem.
+        """
+        words = [about, *about.split("@"), *re.split(r"[@._+-]", about)] if about else []
+        if await self._run(lambda: is_guessable(password, words)):
+            raise RequestValidationError([{"type": "weak", "loc": ("body", "password"), "msg": _WEAK}])
+        return await self.hash(password)
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether the password is right; never so without a stored hash. Raises the 503 problem."""

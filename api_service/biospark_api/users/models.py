@@ -16,7 +16,7 @@ class NewUser(Input):
     )
 
     email: Email = Field(description="Address to log in with.")
-    password: NewPassword = Field(description="12 to 1024 characters, not only well-known words and digits.")
+    password: NewPassword = Field(description="12 to 1024 characters, and hard to guess.")
     role: Role = Field(description="What the user may do.")
 
 
@@ -34,7 +34,7 @@ class PasswordReset(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"password": "nine-Green-lanterns"}]})
 
-    password: NewPassword = Field(description="12 to 1024 characters, not only well-known words and digits.")
+    password: NewPassword = Field(description="12 to 1024 characters, and hard to guess.")
 
 
 class User(BaseModel):

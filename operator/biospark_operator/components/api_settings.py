@@ -17,6 +17,8 @@ from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 
 LOG_LEVELS = {Profile.DEVELOPMENT: "debug", Profile.STAGING: "info", Profile.PRODUCTION: "info"}
+#: Profiles whose API tells nobody who asks what there is to call.
+WITHOUT_DOCS = {Profile.PRODUCTION}
 #: Where Secrets are in the container, one file for each of their keys.
 DATABASE_PATH, SECRETS_PATH = credentials.MOUNTED_AT, "/etc/biospark/secrets"
 #: Secrets by the path at which they are mounted, where the environment has a database.
@@ -36,6 +38,7 @@ def settings(env: Environment, platform: Platform) -> dict[str, str]:
         "PORT": str(API_PORT),
         "METRICS_PORT": str(METRICS_PORT),
         "LOG_LEVEL": LOG_LEVELS[env.spec.profile],
+        **({"DOCS": "false"} if env.spec.profile in WITHOUT_DOCS else {}),
         # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
         "DRAIN_SECONDS": str(platform.drain_seconds),
         "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),

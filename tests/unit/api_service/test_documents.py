@@ -106,4 +106,31 @@ async def test_browsers_are_told_to_insist_on_https_where_it_is_used(url: str, i
     app = create_app(Settings(public_url=url))
     async with in_process(app) as client:
         headers = (await client.get("/healthz")).headers
-    assert ("strict-transport-security" in headers) is insists
+    assert headers.get("strict-transport-security") == ("max-age=31536000" if insists else None)
+
+
+async def test_names_below_the_public_one_are_spoken_for_where_that_is_set() -> None:
+    app = create_app(Settings(public_url="https://a.example", hsts_include_subdomains=True))
+    async with in_process(app) as client:
+        headers = (await client.get("/healthz")).headers
+    assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+
+
+async def test_documentation_can_be_switched_off() -> None:
+    app = create_app(Settings(docs=False))
+    async with in_process(app) as client:
+        for path in ("/docs", "/docs/swagger-ui.css", "/openapi.json"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/openapi.json", "/docs", "/docs/swagger-ui.css", "/nowhere"])
+async def test_head_is_answered_as_get_without_the_body(client: httpx.AsyncClient, path: str) -> None:
+    got, head = await client.get(path), await client.head(path)
+    assert head.content == b""
+    assert head.status_code == got.status_code
+    ours = {"x-request-id", "content-length"} if got.status_code == 404 else {"x-request-id"}
+    assert {name: value for name, value in head.headers.items() if name not in ours} == {
+        name: value for name, value in got.headers.items() if name not in ours
+    }

@@ -84,8 +84,8 @@ async def test_wrong_slash_is_not_redirected_with_the_query(client: httpx.AsyncC
 
 async def test_wrong_method_names_the_allowed_one(client: httpx.AsyncClient) -> None:
     response = await client.delete("/api/v0/gone")
-    assert _problem(response, 405, "Method Not Allowed")["detail"] == "This path allows GET."
-    assert response.headers["allow"] == "GET"
+    assert _problem(response, 405, "Method Not Allowed")["detail"] == "This path allows GET, HEAD."
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 async def test_raised_error_keeps_detail_and_headers(client: httpx.AsyncClient) -> None:

@@ -93,6 +93,11 @@ def test_weak_or_default_secret_is_refused(monkeypatch: pytest.MonkeyPatch, name
     assert password not in " ".join(lines)
 
 
+def test_password_of_the_first_administrator_is_hard_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = _faults(monkeypatch, BIOSPARK_BOOTSTRAP_ADMIN_PASSWORD="aaaaaaaaaaaaaaaa")
+    assert lines[0] == "BIOSPARK_BOOTSTRAP_ADMIN_PASSWORD: Input should be harder to guess"
+
+
 @pytest.mark.parametrize("bits", [1024, 2048])
 def test_signing_key_is_checked_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=bits)

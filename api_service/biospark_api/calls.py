@@ -5,6 +5,7 @@ documents them, but does not parse for them: its parameters and dependencies cos
 reads query string and body into the same pydantic models by itself. `dispatch` leads requests to them.
 """
 
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from starlette.responses import Response
 from biospark_api import documents
 from biospark_api.audit.entries import Entry
 from biospark_api.auth.permissions import PERMISSIONS, Permission
+from biospark_api.auth.throttle import client_address
 from biospark_api.auth.tokens import Principal
 from biospark_api.contract import Contract, described
 from biospark_api.correlation import current_request_id
+from biospark_api.database.connection import Row
 from biospark_api.database.errors import problem_of
 from biospark_api.fields import WITHIN
 from biospark_api.headers import header
@@ -48,7 +51,7 @@ class Operation:
 class Call:
     """One request to an operation."""
 
-    __slots__ = ("_principal", "audited", "operation", "request", "services", "target")
+    __slots__ = ("_principal", "audited", "operation", "patient", "request", "services", "shown", "target")
 
     def __init__(self, request: Request, services: Services, operation: Operation) -> None:
         self.request = request
@@ -56,6 +59,9 @@ class Call:
         self.operation = operation
         self.audited = False
         self.target: str | None = None
+        self.shown: list[str] | None = None
+        self.patient: str | None = None
+        """Whom an answer that is kept speaks of."""
         self._principal: Principal | None = None
 
     @property
@@ -97,6 +103,16 @@ class Call:
             raise _invalid(error, "body", model) from None
 
     @property
+    def client_address(self) -> str:
+        """Where the request comes from, as far as our own proxies tell."""
+        return client_address(self.request, self.services.settings.trusted_proxies)
+
+    def showing(self, rows: list[Row]) -> list[Row]:
+        """The rows of an answer, noted for the audit log."""
+        self.shown = [row.id for row in rows]
+        return rows
+
+    @property
     def path(self) -> str:
         """The path that was asked for. `request.url` would put a whole URL together, only to take it apart."""
         return str(self.request.scope["path"])
@@ -129,11 +145,22 @@ class Call:
             actor.role.value if actor else None,
             self.target,
             current_request_id.get(),
+            _as_address(self.client_address),
+            self.shown if outcome == "success" else None,
         )
 
     def act_as(self, principal: Principal) -> None:
         """Note who turned out to call an operation that needs no token."""
         self._principal = principal
+
+
+@lru_cache(maxsize=4096)
+def _as_address(text: str) -> str | None:
+    """An address as PostgreSQL takes it: without the name of a network interface."""
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 Handler = Callable[[Call], Awaitable[Response]]

@@ -1,4 +1,5 @@
-"""Removes what has expired: sessions, refused tokens, counters, idempotency keys. The audit log is kept.
+"""Removes what has expired: sessions, refused tokens, counters, idempotency keys; where it was decided, also old
+entries of the audit log and patients who were deleted long ago.
 
 All pods do it, at times of their own; two at once only share the work.
 """
@@ -10,6 +11,7 @@ import random
 import psycopg
 
 from biospark_api.database.pool import Pool
+from biospark_api.patients.erasure import erase_overdue
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +28,15 @@ _EXPIRING = (
 )
 
 
-async def run_cleanup(pool: Pool) -> None:
+async def run_cleanup(pool: Pool, erase_deleted_days: int | None) -> None:
     """Remove now and then until cancelled."""
     while True:
         await asyncio.sleep(_EVERY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - only spreads the load
         try:
             await remove_expired(pool)
+            await purge_audit_log(pool)
+            if erase_deleted_days is not None:
+                await erase_overdue(pool, erase_deleted_days)
         except psycopg.Error:
             log.warning("Expired rows could not be removed; trying again later")
 
@@ -50,4 +55,19 @@ async def remove_expired(pool: Pool) -> int:
             removed += count
             if count < _BATCH:
                 break
+    return removed
+
+
+async def purge_audit_log(pool: Pool) -> int:
+    """Remove entries that are older than the owner of the database has decided; how many they were."""
+    removed = 0
+    while True:
+        async with pool.connection() as connection:
+            row = await (await connection.execute("SELECT purge_audit_log(%s) AS removed", (_BATCH,))).fetchone()
+        count = row["removed"] if row else 0
+        removed += count
+        if count < _BATCH:
+            break
+    if removed:
+        log.info("Old entries of the audit log were removed", extra={"entries": removed})
     return removed

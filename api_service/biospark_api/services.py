@@ -82,7 +82,7 @@ def _background(services: Services, secrets: Secrets) -> list[Coroutine[Any, Any
     every = settings.secrets_poll_seconds
     return [
         services.audit.run(),
-        run_cleanup(pool),
+        run_cleanup(pool, settings.erase_deleted_days),
         watch(secrets.token_keys, every, new_keys),
         watch(secrets.database, every, new_credentials),
         ensure_administrator(settings, pool, services.passwords),

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from biospark_api.database.pool import Pool, create_pool
+from biospark_api.settings import Settings
+from biospark_api.sources import secrets_of
 from tests.api.postgres import API_PASSWORD, Server
 
 _SOURCE = Path(__file__).parents[2] / "api_service"
@@ -206,6 +209,24 @@ def running_service(server: Server, database: str, home: Path, **settings: Any) 
         yield service
     finally:
         service.close()
+
+
+@asynccontextmanager
+async def pool_of(service: Service) -> AsyncIterator[Pool]:
+    """A pool with the rights of a service, for what it does in the background at times of its own."""
+    given = {
+        name.removeprefix("BIOSPARK_").lower(): value
+        for name, value in service.environ.items()
+        if name.startswith("BIOSPARK_DATABASE_") and not name.endswith("_FILE")
+    }
+    credentials = {"database_user": "api", "database_password": API_PASSWORD, "token_key": private_pem(KEY)}
+    settings = Settings(**{**given, **credentials})
+    pool = create_pool(settings, secrets_of(settings, {}))
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 class Load:

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg.errors import InsufficientPrivilege
 
-from tests.api.service import PASSWORD, Load, Service
+from biospark_api.cleanup import purge_audit_log
+from biospark_api.db import keep_audit_log
+from tests.api.service import PASSWORD, Load, Service, pool_of
 from tests.api.test_patients import PATIENTS, ada, created
 
 pytestmark = pytest.mark.integration
@@ -100,6 +103,121 @@ def test_reads_that_come_during_a_write_wait_for_the_next_batch(start: Callable[
     # Two a second, one of each 500 entries, and the last.
     most = 2 * seconds + len(load.results) / 500 + 1
     assert counted[0] <= most, f"{len(load.results)} entries in {counted[0]} batches within {seconds:.1f} s"
+
+
+def test_list_and_search_say_whom_they_showed(service: Service, client: httpx.Client) -> None:
+    tag = uuid.uuid4().hex
+    seen = [created(client, last_name=f"{tag}{number}")["id"] for number in range(3)]
+    other = created(client)["id"]
+    records = f"{PATIENTS}/{seen[0]}/records"
+    record = client.post(records, json={"record_type": "x", "data": {}, "recorded_at": "2020-01-01T00:00:00Z"}).json()
+    requests = {
+        "search": lambda headers: client.post(f"{PATIENTS}/_search", json={"name": tag}, headers=headers),
+        "list": lambda headers: client.get(PATIENTS, params={"limit": 2}, headers=headers),
+        "nobody": lambda headers: client.post(f"{PATIENTS}/_search", json={"name": f"{tag}-"}, headers=headers),
+        "records": lambda headers: client.get(records, headers=headers),
+        "records found": lambda headers: client.post(f"{records}/_search", json={"data": {}}, headers=headers),
+        "agents": lambda headers: client.get("/api/v1/agents", headers=headers),
+        "refused": lambda headers: client.get(PATIENTS, params={"limit": 0}, headers=headers),
+    }
+    shown = {}
+    for what, send in requests.items():
+        request = uuid.uuid4().hex
+        body = send({"X-Request-ID": request}).json()
+        service.await_audit(request_id=request)
+        entry = next(entry for entry in _entries(service) if entry["request_id"] == request)
+        items = body if isinstance(body, list) else body.get("items", [])
+        shown[what] = entry["shown"]
+        assert what == "refused" or entry["shown"] == [item["id"] for item in items], what
+    assert shown["search"] == seen[::-1]
+    assert shown["records"] == shown["records found"] == [record["id"]]
+    assert (shown["nobody"], shown["refused"]) == ([], None)
+    found = service.as_role("auditor").get(AUDIT, params={"shown": seen[2]}).json()
+    assert "patients.search" in [entry["action"] for entry in found]
+    assert all(seen[2] in entry["shown"] for entry in found)
+    assert other not in shown["search"]
+
+
+def _entries(service: Service) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = service.as_role("auditor").get(AUDIT, params={"limit": 200}).json()
+    return entries
+
+
+def test_entries_have_the_address_that_trusted_proxies_tell(start: Callable[..., Service]) -> None:
+    own = start(trusted_proxies="127.0.0.0/8")
+    client = own.as_role("admin")
+    for forwarded, address in (
+        ({}, "127.0.0.1"),
+        ({"X-Forwarded-For": "192.0.2.1"}, "192.0.2.1"),
+        ({"X-Forwarded-For": "198.51.100.7, 192.0.2.2"}, "192.0.2.2"),
+        ({"X-Forwarded-For": "2001:db8::1"}, "2001:db8::1"),
+        ({"X-Forwarded-For": "'; DROP TABLE audit_log; --"}, "127.0.0.1"),
+    ):
+        request = uuid.uuid4().hex
+        headers = forwarded | {"X-Request-ID": request}
+        client.get(PATIENTS, headers=headers)
+        client.post(PATIENTS, json=ada(), headers=headers)
+        own.await_true(lambda request=request: len(own.audit(request_id=request)) == 2)
+        entries = own.as_role("auditor").get(AUDIT, params={"address": address, "limit": 200}).json()
+        assert {entry["action"] for entry in entries if entry["request_id"] == request} == {
+            "patients.list",
+            "patients.create",
+        }
+
+
+def test_address_that_nobody_vouches_for_is_not_written_down(service: Service, client: httpx.Client) -> None:
+    request = uuid.uuid4().hex
+    client.get(PATIENTS, headers={"X-Forwarded-For": "192.0.2.99", "X-Request-ID": request})
+    service.await_audit(request_id=request)
+    (entry,) = [entry for entry in _entries(service) if entry["request_id"] == request]
+    assert entry["address"] == "127.0.0.1"
+    assert service.as_role("auditor").get(AUDIT, params={"address": "somewhere"}).status_code == 422
+
+
+async def _purge(service: Service) -> int:
+    async with pool_of(service) as pool:
+        return await purge_audit_log(pool)
+
+
+async def test_log_is_kept_as_long_as_the_owner_decided(start: Callable[..., Service]) -> None:
+    own = start()
+    with own.server.connect(own.database) as owner:
+        for days in (1, 99, 101, 400):
+            owner.execute(
+                "INSERT INTO audit_log (at, action, outcome) VALUES (now() - make_interval(days => %s), %s, 'success')",
+                (days, f"old.{days}"),
+            )
+        owner.execute(
+            "INSERT INTO audit_log (at, action, outcome)"
+            " SELECT now() - interval '200 days', 'old.many', 'success' FROM generate_series(1, 2500)"
+        )
+        assert await _purge(own) == 0, "without a decision all is kept"
+        keep_audit_log(owner, 100)
+        assert await _purge(own) == 2502
+        left = {action for (action,) in owner.execute("SELECT action FROM audit_log WHERE action LIKE 'old.%'")}
+    assert left == {"old.1", "old.99"}
+
+
+def test_role_of_the_api_can_neither_shorten_the_log_nor_choose_what_goes(start: Callable[..., Service]) -> None:
+    own = start()
+    with own.server.connect(own.database) as owner:
+        keep_audit_log(owner, 100)
+        owner.execute("INSERT INTO audit_log (action, outcome) VALUES ('young', 'success')")
+    with own.server.connect(own.database, user="api") as api:
+        for statement in (
+            "UPDATE retention SET days = 1",
+            "INSERT INTO retention VALUES ('patients', 1)",
+            "DELETE FROM retention",
+            "DELETE FROM audit_log",
+            "CREATE OR REPLACE FUNCTION purge_audit_log(most integer) RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        ):
+            with pytest.raises(InsufficientPrivilege):
+                api.execute(statement)
+        # Names of its own, which a function of another schema might be led to.
+        api.execute("CREATE TEMP TABLE audit_log (id bigint, at timestamptz)")
+        api.execute("CREATE TEMP TABLE retention AS SELECT 'audit_log' AS subject, 1 AS days")
+        assert api.execute("SELECT purge_audit_log(1000000)").fetchone() == (0,)
+        assert api.execute("SELECT count(*) FROM public.audit_log WHERE action = 'young'").fetchone() == (1,)
 
 
 def test_logins_are_in_the_log_with_their_user(service: Service) -> None:

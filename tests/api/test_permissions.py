@@ -29,6 +29,7 @@ ALLOWED: dict[tuple[str, str], frozenset[str] | None] = {
     ("PUT", "/api/v1/patients/{patient_id}"): CLINICAL,
     ("PATCH", "/api/v1/patients/{patient_id}"): CLINICAL,
     ("DELETE", "/api/v1/patients/{patient_id}"): ADMIN,
+    ("POST", "/api/v1/patients/{patient_id}/_erase"): ADMIN,
     ("GET", "/api/v1/patients/{patient_id}/records"): HEALTH,
     ("POST", "/api/v1/patients/{patient_id}/records"): HEALTH,
     ("POST", "/api/v1/patients/{patient_id}/records/_search"): HEALTH,
@@ -75,6 +76,8 @@ def _request(service: Service, method: str, path: str) -> tuple[str, dict[str, A
         "Credentials": {"email": "nobody@test.example", "password": "wrong"},
         "RefreshRequest": {"refresh_token": "x" * 43},
     }
+    if path.endswith("/_erase"):
+        admin.delete(f"/api/v1/patients/{patient}")
     body = DECLARED[method, path].contract.body
     return path.format(**ids), {"json": bodies[body.__name__]} if body else {}
 

@@ -376,7 +376,7 @@ def test_default_privileges_do_not_open_the_audit_log(server: Server, empty_data
 
 def test_migration_by_hand_needs_only_the_variables_of_libpq(server: Server, empty_database: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "biospark_api.db", "--owner", "owner", "--api-role", "api"],
+        [sys.executable, "-m", "biospark_api.db", "--owner", "owner", "--api-role", "api", "--audit-days", "365"],
         env={
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),
@@ -391,4 +391,5 @@ def test_migration_by_hand_needs_only_the_variables_of_libpq(server: Server, emp
     assert f"this release needs {HEAD}" in done.stdout
     with _api(server, empty_database) as api:
         assert api.execute("SELECT count(*) FROM agents").fetchone() == (4,)
+        assert api.execute("SELECT * FROM retention").fetchall() == [("audit_log", 365)]
     assert API_PASSWORD not in done.stdout

@@ -30,7 +30,7 @@ async def list_agents(call: Call) -> Response:
     page = call.query(AgentPage)
     filters = {"type": page.type, "status": page.status, **page.after(), "limit": page.limit + 1}
     rows = await queries.page(call.services.pool, filters)
-    return answer(rows[: page.limit], headers=next_link(page, rows, "created_at"))
+    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "created_at"))
 
 
 @agents.add("GET", "/{agent_id}", "agents.get", Permission.READ_AGENTS, _GET)

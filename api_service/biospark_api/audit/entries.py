@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-COLUMNS = ("actor", "actor_role", "action", "target", "outcome", "status", "request_id")
+COLUMNS = ("actor", "actor_role", "action", "target", "outcome", "status", "request_id", "address")
 
 _ENTRY = """
-INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id)
+INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id, address)
 SELECT %(audit_actor)s::uuid, %(audit_actor_role)s, %(audit_action)s, coalesce(%(audit_target)s::uuid, changed.id),
-       %(audit_outcome)s, %(audit_status)s::integer, %(audit_request_id)s
+       %(audit_outcome)s, %(audit_status)s::integer, %(audit_request_id)s, %(audit_address)s::inet
 FROM changed
 """
 
@@ -28,6 +28,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     actor_role: str | None = None
     target: str | None = None
     request_id: str | None = None
+    address: str | None = None
+    shown: list[str] | None = None
+    """Ids of what a list or search showed; only in entries of reads."""
 
     def parameters(self) -> dict[str, Any]:
         """What `audited` statements are executed with, besides their own parameters."""

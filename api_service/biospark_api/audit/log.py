@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _CAPACITY = 10_000
 _BATCH = 500
+_IDS_EACH = 50
+"""Ids of what was shown, for each entry that there is room for: a list has up to 200, which take memory as well."""
 _FLUSH_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 
@@ -33,6 +35,7 @@ class AuditLog:
         self.lost = 0
         self._pool = pool
         self._capacity = capacity
+        self._ids = 0
         self._queue: deque[Entry] = deque()
         self._being_written = 0
         self._wake = asyncio.Event()
@@ -44,12 +47,13 @@ class AuditLog:
 
     def add(self, entry: Entry) -> None:
         """Collect an entry. Raises the 503 problem when there is no room and the entry is about a success."""
-        if len(self._queue) >= self._capacity:
+        if len(self._queue) >= self._capacity or self._ids >= self._capacity * _IDS_EACH:
             if entry.outcome == "success":
                 raise ProblemError(503, "The audit log takes no entries now.", headers={"Retry-After": "1"})
             self.lost += 1  # nothing was given away
             return
         self._queue.append(entry)
+        self._ids += len(entry.shown or ())
         if len(self._queue) - self._being_written >= _BATCH:
             self._wake.set()
 
@@ -78,8 +82,9 @@ class AuditLog:
                 batch = list(itertools.islice(self._queue, min(_BATCH, self._being_written)))
                 await queries.add(self._pool, batch)
                 # Only after the commit: whoever is cancelled before it leaves the entries where they are.
-                for _ in batch:
+                for entry in batch:
                     self._queue.popleft()
+                    self._ids -= len(entry.shown or ())
                 self._being_written -= len(batch)
         finally:
             self._being_written = 0

@@ -1,9 +1,11 @@
 """Reading the audit log."""
 
+import ipaddress
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from biospark_api.audit import queries
@@ -19,11 +21,23 @@ Uuid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-
 _LARGEST = 2**63 - 1
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise PydanticCustomError("address", "Input should be an IP address") from None
+
+
+Address = Annotated[str, Field(max_length=45), AfterValidator(_address)]
+
+
 class AuditPage(Filter):
     """Which entries."""
 
     actor: Uuid | None = Field(default=None, description="Only what this user did.")
     target: Uuid | None = Field(default=None, description="Only what was done to this resource.")
+    shown: Uuid | None = Field(default=None, description="Only lists and searches that showed this resource.")
+    address: Address | None = Field(default=None, description="Only requests from this address.")
     action: Word | None = Field(default=None, description="Only this action, such as `patients.get`.")
     outcome: Literal["success", "denied", "failure"] | None = Field(default=None, description="Only this outcome.")
     since: Moment | None = Field(default=None, description="Only from this moment on.")
@@ -45,11 +59,13 @@ class AuditEntry(BaseModel):
                     "at": "2025-01-01T12:00:00.123456Z",
                     "actor": "3c7d9d8e-0f2b-4c7a-9a61-2b8f0f6f7a10",
                     "actor_role": "clinician",
-                    "action": "patients.get",
+                    "action": "records.list",
                     "target": "6f1c2a52-4d0e-4c56-9f0a-9a4de5a0f3b1",
                     "outcome": "success",
                     "status": 200,
                     "request_id": "0f8c1d1be1c94d7ab4b0f4a7e7cfe0a2",
+                    "address": "192.0.2.17",
+                    "shown": ["0d5a7a9e-6c0f-4a44-8a5f-2f1f6ad3f5c2"],
                 }
             ]
         }
@@ -64,6 +80,8 @@ class AuditEntry(BaseModel):
     outcome: Literal["success", "denied", "failure"]
     status: int | None = Field(description="The HTTP status of the answer.")
     request_id: str | None
+    address: str | None = Field(description="Where the request came from, as far as trusted proxies tell.")
+    shown: list[str] | None = Field(description="Ids of what a list or search showed; null for everything else.")
 
 
 _LIST = Contract("Read the audit log", answer=list[AuditEntry], query=AuditPage, gives=("Link",))

@@ -12,17 +12,22 @@ from biospark_api.database.pool import Pool
 
 # As one document: parameters of hundreds of entries take longer to make than to insert.
 _ADD = """
-INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id)
-SELECT actor, actor_role, action, target, outcome, status, request_id FROM json_to_recordset(%s::json)
-AS entry (actor uuid, actor_role text, action text, target uuid, outcome text, status int, request_id text)
+INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id, address, shown)
+SELECT actor, actor_role, action, target, outcome, status, request_id, address, shown FROM json_to_recordset(%s::json)
+AS entry (
+    actor uuid, actor_role text, action text, target uuid, outcome text, status int, request_id text, address inet,
+    shown uuid[]
+)
 """
 
-_COLUMNS = "id, at, actor, actor_role, action, target, outcome, status, request_id"
+_COLUMNS = "id, at, actor, actor_role, action, target, outcome, status, request_id, host(address) AS address, shown"
 
 _CONDITIONS = {
     "before": "id < %(before)s",
     "actor": "actor = %(actor)s",
     "target": "target = %(target)s",
+    "shown": "shown @> ARRAY[%(shown)s::uuid]",
+    "address": "address = %(address)s::inet",
     "action": "action = %(action)s",
     "outcome": "outcome = %(outcome)s",
     "since": "at >= %(since)s",

@@ -5,6 +5,7 @@ A key's id is its thumbprint (RFC 7638): whoever holds a public key can tell whi
 
 import base64
 import hashlib
+import hmac
 import json
 import re
 import time
@@ -15,7 +16,13 @@ from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 _BLOCK = re.compile(r"-----BEGIN (?P<kind>[A-Z ]+)-----.*?-----END (?P=kind)-----", re.DOTALL)
 _SMALLEST = 2048
@@ -51,6 +58,12 @@ class SigningKey(VerifyKey):
     """A key pair."""
 
     private: RSAPrivateKey = field(repr=False)
+
+    @cached_property
+    def fingerprinting(self) -> bytes:
+        """A secret that follows from the private key, for keyed hashes of what clients sent."""
+        encoded = self.private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return hmac.digest(encoded, b"biospark fingerprints of requests", "sha256")
 
 
 def parse_signing_key(pem: str) -> SigningKey:
@@ -112,6 +125,12 @@ class KeyRing:
         self._retired = {kid: entry for kid, entry in self._retired.items() if entry[1] > now}
         retired = [key for key, _ in self._retired.values()]
         return {key.kid: key for key in [*retired, *self._others, self.signing][::-1]}
+
+    @property
+    def signing_keys(self) -> list[SigningKey]:
+        """The key that signs, and those that this process signed with before."""
+        retired = [key for key, _ in self._retired.values()]
+        return [self.signing, *(key for key in retired if isinstance(key, SigningKey))]
 
     def jwks(self) -> dict[str, Any]:
         """The JSON Web Key Set that others verify with."""

@@ -15,7 +15,6 @@ from biospark_api.auth.tokens import Principal, unauthorized
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
 from biospark_api.database.pool import transaction
-from biospark_api.settings import networks_of
 
 auth = Operations("/api/v1/auth", "auth")
 keys = Operations("/.well-known", "auth")
@@ -114,7 +113,7 @@ async def change_password(call: Call) -> Response:
     if not await services.passwords.verify(user["password_hash"] if user else None, given.current):
         await throttle.count_failure(services.limits, attempt, services.pool)
         raise _refused()
-    stored = await services.passwords.hash(given.password)
+    stored = await services.passwords.new(given.password, about=who.email)
     async with services.pool.connection() as connection:
         await queries.set_password(connection, who.user_id, stored, call.entry(204))
     services.tokens.forget_user(who.user_id)
@@ -134,8 +133,7 @@ def _refused() -> Any:
 
 
 def _attempt(call: Call, email: str) -> throttle.Attempt:
-    trusted = networks_of(call.services.settings.trusted_proxies)
-    return throttle.attempt_of(email, throttle.client_address(call.request, trusted))
+    return throttle.attempt_of(email, call.client_address)
 
 
 def _principal(user: DictRow) -> Principal:

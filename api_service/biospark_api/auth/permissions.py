@@ -21,6 +21,7 @@ class Permission(Enum):
     READ_PATIENTS = "read patients"
     WRITE_PATIENTS = "write patients"
     DELETE_PATIENTS = "delete patients"
+    ERASE_PATIENTS = "erase patients"
     READ_RECORDS = "read health records"
     WRITE_RECORDS = "write health records"
     READ_AGENTS = "read agents"

@@ -6,13 +6,16 @@ Subjects are stored as hashes: what was typed as an account may be anything, als
 import hashlib
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.requests import Request
 
 from biospark_api.auth import queries
 from biospark_api.database.pool import Pool
 from biospark_api.problems import ProblemError
-from biospark_api.settings import Network
+from biospark_api.settings import Network, networks_of
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,39 @@ async def count_failure(limits: Limits, attempt: Attempt, pool: Pool) -> None:
     await queries.add_failures(pool, [attempt.account, attempt.address], limits.window_seconds)
 
 
-def client_address(request: Request, trusted: tuple[Network, ...]) -> str:
-    """Where a request comes from: the last hop that is not one of our proxies."""
+def client_address(request: Request, trusted: str) -> str:
+    """Where a request comes from: the last hop that is not one of our proxies, whose networks are `trusted`."""
     peer = request.client.host if request.client else ""
-    hops = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
+    networks = _networks(trusted)
+    if not networks:
+        return peer
+    hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     for hop in [peer, *reversed(hops)]:
-        address = _parse(hop)
+        address = _parse(hop.strip())
         if address is None:
-            break
-        peer = hop
-        if not any(address in network for network in trusted):
+            break  # what follows was not written by a proxy of ours
+        peer = str(address)
+        if not any(address in network for network in networks):
             break
     return peer
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+@lru_cache(maxsize=1)
+def _networks(text: str) -> tuple[Network, ...]:
+    return networks_of(text)
+
+
+def _parse(text: str) -> _Address | None:
+    """The address of a hop. Some proxies write a port behind it, and IPv4 as IPv6."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _hashed(kind: str, subject: str) -> bytes:

@@ -10,6 +10,7 @@ from biospark_api.db.agents import DEFAULT_AGENTS
 from biospark_api.db.baseline import DifferentTablesError
 from biospark_api.db.comparison import FINGERPRINT, VERSIONS, Comparison, compare
 from biospark_api.db.history import HISTORY, edited
+from biospark_api.db.retention import keep_audit_log
 from biospark_api.db.rights import API_PRIVILEGES, READER_PRIVILEGES, grant_to_api, statements
 from biospark_api.db.schema import (
     HEAD,
@@ -37,6 +38,7 @@ __all__ = [
     "current_revision",
     "edited",
     "grant_to_api",
+    "keep_audit_log",
     "migrate",
     "missing_revisions",
     "revisions",

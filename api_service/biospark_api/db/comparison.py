@@ -28,6 +28,7 @@ _CHECKS = {
     "users": {"users_role_check"},
     "patients": {"patients_created_at_check"},
     "agents": {"agents_created_at_check"},
+    "retention": {"retention_days_check"},
 }
 
 #: Reads one text for each thing of a schema (its one parameter) that `compare` looks at, by relation, and nothing

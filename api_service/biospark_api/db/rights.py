@@ -29,6 +29,7 @@ API_PRIVILEGES: Privileges = MappingProxyType(
         "login_failures": _ROWS,
         "patients": _ROWS,
         "refresh_tokens": _ROWS,
+        "retention": _READ,
         "revoked_tokens": _ROWS,
         "schema_history": _READ,
         "sessions": _ROWS,

@@ -28,7 +28,7 @@ _LOCK = 0x62696F737061726B
 """Key of the advisory lock: "biospark" in ASCII."""
 
 
-HEAD = "0007"
+HEAD = "0009"
 """The revision that this release of the API needs."""
 
 

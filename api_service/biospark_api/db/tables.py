@@ -25,7 +25,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB, TIMESTAMP, UUID
 
 METADATA = MetaData()
 
@@ -86,6 +86,7 @@ def _name_index(column: str) -> None:
 
 Index("idx_patients_page", patients.c.created_at.desc(), patients.c.id.desc())
 Index("idx_patients_date_of_birth", patients.c.date_of_birth)
+Index("idx_patients_deleted_at", patients.c.deleted_at, postgresql_where=text("deleted_at IS NOT NULL"))
 _name_index("last_name")
 _name_index("first_name")
 
@@ -201,13 +202,16 @@ idempotency_keys = Table(
     METADATA,
     _user(key=True),
     Column("key", String(255), primary_key=True),
-    # SHA-256 of method, path and body: another request under the same key is a mistake of the client.
+    # Keyed hash of method, path and body: another request under the same key is a mistake of the client.
     Column("fingerprint", LargeBinary, nullable=False),
     Column("status", Integer),
     Column("headers", JSONB),
     Column("body", LargeBinary),
     _instant("expires_at"),
+    # The patient that the answer speaks of.
+    Column("subject", UUID(as_uuid=False)),
     Index("idx_idempotency_keys_expires_at", "expires_at"),
+    Index("idx_idempotency_keys_subject", "subject", postgresql_where=text("subject IS NOT NULL")),
 )
 
 audit_log = Table(
@@ -222,7 +226,19 @@ audit_log = Table(
     Column("outcome", String(20), nullable=False),
     Column("status", Integer),
     Column("request_id", String(128)),
+    Column("address", INET),
+    Column("shown", ARRAY(UUID(as_uuid=False))),
     Index("idx_audit_log_actor", "actor", "id"),
     Index("idx_audit_log_target", "target", "id"),
     Index("idx_audit_log_at", "at"),
+    Index("idx_audit_log_shown", "shown", postgresql_using="gin"),
+)
+
+retention = Table(
+    "retention",
+    METADATA,
+    # What is removed when it is so many days old. Only the owner writes it; see `retention`.
+    Column("subject", String(50), primary_key=True),
+    Column("days", Integer, nullable=False),
+    CheckConstraint("days > 0", name="retention_days_check"),
 )

@@ -9,7 +9,7 @@ from biospark_api.contract import Contract
 from biospark_api.database.connection import Connection
 from biospark_api.idempotency import once
 from biospark_api.paging import OffsetPage, encode_cursor, next_link
-from biospark_api.patients import queries
+from biospark_api.patients import erasure, queries
 from biospark_api.patients.models import NewPatient, Patient, PatientChange, PatientSearch, PatientsFound
 from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
 from biospark_api.problems import ProblemError
@@ -45,6 +45,7 @@ _CHANGE = Contract(
     problems=(409, 410),
     media_types=("application/merge-patch+json", "application/json"),
 )
+_ERASE = Contract("Erase a deleted patient", status=204, problems=(409,))
 _DELETE = Contract("Delete a patient", status=204, takes=("If-Match",), problems=(410,))
 
 
@@ -59,7 +60,7 @@ async def list_patients(call: Call) -> Response:
     headers = next_link(page, rows, "created_at")
     if page.count:
         headers["X-Total-Count"] = str(await queries.count(pool, exact=page.count == "exact"))
-    return answer(rows[: page.limit], headers=headers)
+    return answer(call.showing(rows[: page.limit]), headers=headers)
 
 
 @patients.add("POST", "", "patients.create", Permission.WRITE_PATIENTS, _CREATE)
@@ -69,6 +70,7 @@ async def create_patient(call: Call) -> Response:
 
     async def create(connection: Connection) -> Response:
         row = await queries.create(connection, patient.model_dump(), call.entry(201))
+        call.patient = row["id"]
         return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
@@ -86,7 +88,7 @@ async def search_patients(call: Call) -> Response:
     rows = await queries.search(call.services.pool, {**filters, **after, "limit": wanted.limit + 1})
     found = rows[: wanted.limit]
     more = encode_cursor(found[-1].created_at, found[-1].id) if len(rows) > wanted.limit else None
-    return answer({"items": found, "next_cursor": more})
+    return answer({"items": call.showing(found), "next_cursor": more})
 
 
 @patients.add("GET", "/{patient_id}", "patients.get", Permission.READ_PATIENTS, _GET)
@@ -122,6 +124,17 @@ async def delete_patient(call: Call) -> Response:
     async with call.services.pool.connection() as connection:
         if not await queries.delete(connection, call.target, versions, call.entry(204)):
             raise refuse_change(await queries.get(connection, call.target))
+    return Response(status_code=204)
+
+
+@patients.add("POST", "/{patient_id}/_erase", erasure.ACTION, Permission.ERASE_PATIENTS, _ERASE)
+async def erase_patient(call: Call) -> Response:
+    """Removes a deleted patient for good, with all health records and the answers that are kept to repeat them. What
+    the audit log says stays; it has ids only. A patient who is not deleted is 409. Send it again if it was
+    interrupted.
+    """
+    call.target = call.id("patient_id")
+    await erasure.erase(call.services.pool, call.target, call.entry(204))
     return Response(status_code=204)
 
 

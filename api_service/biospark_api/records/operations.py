@@ -38,7 +38,7 @@ async def list_records(call: Call) -> Response:
     page = call.query(RecordPage)
     filters = {"type": page.type, "since": page.since, "until": page.until, **page.after()}
     rows = await _page(call, filters, page.limit)
-    return answer(rows[: page.limit], headers=next_link(page, rows, "recorded_at"))
+    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "recorded_at"))
 
 
 @records.add("POST", "/_search", "records.search", Permission.READ_RECORDS, _SEARCH)
@@ -49,13 +49,14 @@ async def search_records(call: Call) -> Response:
     rows = await _page(call, filters, wanted.limit)
     found = rows[: wanted.limit]
     more = encode_cursor(found[-1].recorded_at, found[-1].id) if len(rows) > wanted.limit else None
-    return answer({"items": found, "next_cursor": more})
+    return answer({"items": call.showing(found), "next_cursor": more})
 
 
 @records.add("POST", "", "records.create", Permission.WRITE_RECORDS, _CREATE)
 async def create_record(call: Call) -> Response:
     """Records are not changed afterwards: a correction is another record."""
-    patient, record = call.id("patient_id"), await call.body(NewRecord)
+    call.patient = patient = call.id("patient_id")
+    record = await call.body(NewRecord)
 
     async def create(connection: Connection) -> Response:
         row = await queries.create(connection, patient, record.model_dump(), call.entry(201))

@@ -46,7 +46,7 @@ async def list_users(call: Call) -> Response:
     """The newest first."""
     page = call.query(Page)
     rows = await queries.page(call.services.pool, {**page.after(), "limit": page.limit + 1})
-    return answer(rows[: page.limit], headers=next_link(page, rows, "created_at"))
+    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "created_at"))
 
 
 @users.add("POST", "", "users.create", Permission.WRITE_USERS, _CREATE)
@@ -54,7 +54,7 @@ async def create_user(call: Call) -> Response:
     """The user can log in at once."""
     user = await call.body(NewUser)
     # Before the transaction: a connection is not kept for the time of a hash.
-    stored = await call.services.passwords.hash(user.password)
+    stored = await call.services.passwords.new(user.password, about=user.email)
 
     async def create(connection: Connection) -> Response:
         values = {"email": user.email, "hash": stored, "role": user.role.value}
@@ -100,7 +100,7 @@ async def reset_password(call: Call) -> Response:
     """Ends all sessions of the user."""
     reset = await call.body(PasswordReset)
     call.target = call.id("user_id")
-    stored = await call.services.passwords.hash(reset.password)
+    stored = await call.services.passwords.new(reset.password)
     async with call.services.pool.connection() as connection:
         if not await auth_queries.set_password(connection, call.target, stored, call.entry(204)):
             raise refuse_change(None)

@@ -4,6 +4,7 @@ Connections are in autocommit: a read is one statement and needs no transaction.
 statement opens a transaction itself.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,6 +60,7 @@ class Pool(AsyncConnectionPool[Connection]):
         return _Lease(self, timeout)
 
 
+_CONNECT_SECONDS = 3
 # Give up soon: a later request begins anew at once, while an attempt that goes on waits longer and longer.
 _RECONNECT_SECONDS = 3.0
 
@@ -75,8 +77,12 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         credentials = await secrets.database.read()
         return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
 
+    limits = _limits(settings)
+
     async def configure(connection: Connection) -> None:
         types.register(connection)
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await connection.execute(limits, prepare=False)
         connection.sockets = pool.sockets
 
     pool = Pool(
@@ -95,14 +101,19 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
     return pool
 
 
-def _fixed_arguments(settings: Settings) -> dict[str, Any]:
+def _limits(settings: Settings) -> str:
+    """What gives a session its settings. They are no parameters of the connection: poolers take none."""
     statement_ms = int(settings.database_statement_seconds * 1000)
     limits = {
-        "TimeZone": "UTC",
+        "TimeZone": "'UTC'",
         "statement_timeout": statement_ms,
         "lock_timeout": statement_ms // 2,
         "idle_in_transaction_session_timeout": statement_ms * 2,
     }
+    return "; ".join(f"SET {name} = {value}" for name, value in limits.items())
+
+
+def _fixed_arguments(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.database_host,
         "port": settings.database_port,
@@ -110,12 +121,11 @@ def _fixed_arguments(settings: Settings) -> dict[str, Any]:
         "sslmode": settings.database_ssl_mode,
         **({"sslrootcert": settings.database_ca_path} if settings.database_ca_path else {}),
         "application_name": f"biospark-api/{settings.environment}",
-        "connect_timeout": 3,
+        "connect_timeout": _CONNECT_SECONDS,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 2,
         "tcp_user_timeout": 10_000,
-        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
         "autocommit": True,
         "row_factory": dict_row,
         "prepare_threshold": 1 if settings.database_prepared_statements else None,

@@ -5,7 +5,8 @@ whatever the number of environments on it. Connections are kept for a few second
 closed, so that none is left behind. psycopg's own pool is not used because it says of a failed connection only
 that time ran out: whether the password, the certificate or the address is wrong is what users need to know.
 
-Connect directly, or through a pooler that pools sessions: settings of a session must last.
+Connect directly, or through a pooler that pools sessions: settings of a session must last. They are set by a statement
+of their own, as PgBouncer refuses them as parameters of the connection.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
@@ -145,13 +147,20 @@ class Server:
                 self._open -= 1
 
     def _connected_blocking(self, login: Login, database: str, settings: Mapping[str, str]) -> Connection:
-        parameters = self._parameters(login, database, {**_SETTINGS, **settings})
+        connection = None
         try:
-            return Connection.connect(
-                **parameters, connect_timeout=int(CONNECT), autocommit=True, prepare_threshold=None
+            connection = Connection.connect(
+                **self._parameters(login, database),
+                connect_timeout=int(CONNECT),
+                autocommit=True,
+                prepare_threshold=None,
             )
+            connection.execute(_set({**_SETTINGS, **settings}))
         except FAULTS as error:
+            if connection is not None:
+                connection.close()
             raise self._refusal(error, database) from None
+        return connection
 
     async def forget(self, database: str) -> None:
         """Close what is open and unused to a database, which is about to be dropped."""
@@ -237,13 +246,17 @@ class Server:
         if self._down is not None and time.monotonic() < self._down[0]:
             raise UnavailableError(self._down[1])
         self._open += 1
+        connection = None
         try:
             async with asyncio.timeout(CONNECT):
                 connection = await AsyncConnection.connect(
                     **self._parameters(login, database), autocommit=True, prepare_threshold=None, row_factory=dict_row
                 )
+                await connection.execute(_set(_SETTINGS))
         except BaseException as error:
             self._open -= 1
+            if connection is not None:
+                await connection.close()
             if not isinstance(error, FAULTS):
                 raise
             problem = self._refusal(error, database)
@@ -257,7 +270,7 @@ class Server:
         plain = self.address.ssl_mode is SslMode.DISABLE
         return translated(error, f"connect to database {database}", str(self.address), plain=plain)
 
-    def _parameters(self, login: Login, database: str, settings: Mapping[str, str] = _SETTINGS) -> dict[str, Any]:
+    def _parameters(self, login: Login, database: str) -> dict[str, Any]:
         authority = {} if self._authority is None else {"sslrootcert": f"/proc/self/fd/{self._authority}"}
         return {
             "host": self.address.host,
@@ -271,7 +284,6 @@ class Server:
             "gssencmode": "disable",
             "application_name": "biospark-operator",
             "client_encoding": "utf8",
-            "options": " ".join(f"-c {key}={value}" for key, value in settings.items()),
             "tcp_user_timeout": int(STATEMENT * 1000),
             **authority,
         }
@@ -317,6 +329,12 @@ class Servers:
         servers, self._servers = self._servers, {}
         for server in servers.values():
             await server.close()
+
+
+def _set(settings: Mapping[str, str]) -> sql.Composed:
+    """Return what gives a session its settings. They are no parameters of the connection: poolers take none."""
+    assigned = (sql.SQL("SET {} = {}").format(sql.Identifier(key), sql.Literal(text)) for key, text in settings.items())
+    return sql.SQL("; ").join(assigned)
 
 
 def _in_memory(content: bytes | None) -> int | None:

@@ -191,6 +191,77 @@ async def test_certificates_are_checked_as_the_mode_says(opened: Servers, server
     assert await reach(SslMode.VERIFY_CA, right, "0.0.0.0")
 
 
+async def test_require_verifies_the_certificate_where_there_is_an_authority(
+    opened: Servers, servers: dict[int, Server]
+) -> None:
+    running = servers[15]
+    login, where = Login("postgres", running.password), address(running, SslMode.REQUIRE)
+    assert await pid(opened.at(replace(where, authority=running.authority.read_bytes()), login))
+    with pytest.raises(AccessError, match="no secure connection"):
+        await pid(opened.at(replace(where, authority=(servers[18].directory / "ca.crt").read_bytes()), login))
+
+
+async def test_a_server_that_demands_tls_is_told_as_that(opened: Servers) -> None:
+    with server(15, "-hostssl") as running:
+        running.stop()
+        (running.directory / "data" / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
+        running.up()
+        login = Login("postgres", running.password)
+        with pytest.raises(AccessError, match="without TLS; write sslMode: Require or a stronger one"):
+            await pid(opened.at(address(running), login))
+        assert await pid(opened.at(address(running, SslMode.REQUIRE), login))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(b"", "the connection broke off"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no PostgreSQL server")],
+)
+async def test_no_answer_is_said_only_where_there_was_none(opened: Servers, answer: bytes, says: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        for mode in (SslMode.DISABLE, SslMode.REQUIRE):
+            with pytest.raises(OutsideError) as caught:
+                await pid(opened.at(Address("127.0.0.1", port, mode), Login("a", "b")))
+            assert "no answer" not in caught.value.message
+            if mode is SslMode.DISABLE:
+                assert says in caught.value.message
+    with pytest.raises(UnavailableError, match="no answer"):
+        await pid(opened.at(Address("127.0.0.1", port, SslMode.DISABLE), Login("c", "d")))
+
+
+async def test_a_connection_asks_for_nothing_that_a_pooler_refuses(opened: Servers) -> None:
+    asked = asyncio.get_running_loop().create_future()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set_result(await reader.read(4096))
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(UnavailableError):
+            await pid(opened.at(Address("127.0.0.1", port, SslMode.DISABLE), Login("a", "b")))
+    words = (await asked)[8:].split(b"\0")
+    # PgBouncer keeps track of these, and ends connections that ask for others.
+    assert set(words[::2]) - {b""} == {b"user", b"database", b"application_name", b"client_encoding"}
+
+
+async def test_the_settings_of_a_session_are_those_of_every_session(client: postgres.Server) -> None:
+    query = "SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS seconds"
+
+    async with client.session() as session:
+        (row,) = await session.rows("read settings", query)
+    assert (row["path"], row["seconds"]) == ("pg_catalog", "10s")
+    found = await client.in_thread(
+        client.admin, "postgres", lambda c: c.execute(query).fetchone(), statement_timeout="900s"
+    )
+    assert found == ("pg_catalog", "15min")
+
+
 async def test_a_server_without_tls_is_refused_where_it_is_required(
     opened: Servers, servers: dict[int, Server]
 ) -> None:

@@ -41,9 +41,12 @@ class FakeComponent:
     requires: frozenset[str] = frozenset()
     value: str = "wanted"
     on: bool = True
+    outside: bool = False
     #: Raised by the next calls of `observe` and of `apply`.
     observe_error: OutsideError | Exception | None = None
     apply_error: OutsideError | Exception | None = None
+    #: Raised by the next calls of `remove`.
+    remove_error: OutsideError | None = None
     #: What `refuse` says.
     refusal: Blocked | Failed | None = None
     #: What `judge` says instead of ready or not.
@@ -102,6 +105,8 @@ class FakeComponent:
         return {}
 
     async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
+        if self.remove_error:
+            raise self.remove_error
         waiting, released, deleted = {}, [], []
         for target in targets:
             if target in self.sticky:

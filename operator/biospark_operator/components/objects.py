@@ -132,6 +132,7 @@ class ObjectsComponent:
     cluster: Cluster
     build: Callable[[Environment], Sequence[Manifest]]
     requires: frozenset[str] = frozenset()
+    outside: bool = False
     when: Callable[[Environment], bool] = lambda _: True
     sources: Sources = lambda _: ()
     fill: Fill | None = None

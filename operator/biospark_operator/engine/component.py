@@ -32,6 +32,8 @@ class Identity:
     predecessor: str | None = None
     #: Whether its deletion leaves everything behind, data or not: what is removed is given back.
     orphans: bool = False
+    #: Servers outside, as "host:port", that a human says are gone for good.
+    abandoned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class Component(Protocol[SeenT]):
         """The condition type that tells of this component, as in "NetworkReady"."""
 
     @property
+    def outside(self) -> bool:
+        """Whether its things are in a system outside of the cluster, where nothing is before that was reached."""
+
+    @property
     def requires(self) -> frozenset[str]:
         """Names of the components that must be ready before this one is touched."""
 
@@ -110,7 +116,10 @@ class Component(Protocol[SeenT]):
         """Whether this environment has this component at all."""
 
     def targets(self, env: Environment) -> Sequence[str]:
-        """Return the ids of everything that `apply` may create. Pure: the inventory takes them in beforehand."""
+        """Return the ids of everything that `apply` may create. Pure: the inventory takes them in beforehand.
+
+        Those of a component that is `outside` it takes in when `observe` succeeded for the first time.
+        """
 
     async def observe(self, env: Environment) -> SeenT:
         """Read the state of the world. Reads only. Raises an error of `engine.errors`."""

@@ -7,7 +7,7 @@ Called by `reconcile` for every component in every pass.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,6 +49,10 @@ class Report:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+async def _nobody_asks() -> None:
+    return
+
+
 async def converge(
     component: AnyComponent,
     env: Environment,
@@ -56,15 +60,19 @@ async def converge(
     apply: bool,
     leadership: Leadership,
     due: Callable[[Action], bool] = lambda _: True,
+    reached: Callable[[], Awaitable[None]] = _nobody_asks,
 ) -> Report:
     """Make `component` equal to the specification of `env`, or with `apply` False say what that would take.
 
-    An action that is not `due` is left for a later pass. Never raises but for `NotLeaderError`: a component that
+    An action that is not `due` is left for a later pass. `reached` is awaited once the component could be observed,
+    before anything is done. Never raises but for `NotLeaderError`: a component that
     fails must not hide the others.
     """
     done: list[Action] = []
     try:
         seen = await component.observe(env)
+        if apply:
+            await reached()
         actions = tuple(component.plan(env, seen)) if component.refuse(env, seen) is None else ()
         if actions and apply:
             for action in _due(actions, due):

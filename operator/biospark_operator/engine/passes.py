@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from biospark_operator.engine.backoff import Backoff
 from biospark_operator.engine.component import AnyComponent, Environment, Identity
 from biospark_operator.engine.contest import Contest
 from biospark_operator.engine.convergence import Report
+from biospark_operator.engine.inventory import Inventory
 from biospark_operator.engine.outcome import Blocked
 
 Body = Mapping[str, Any]
@@ -86,6 +88,14 @@ class Pass:
     memory: Memory
     #: Whether nothing has been told of this generation yet: what is done then is no repair.
     fresh: bool
+    #: What was taken into the inventory since the reading, as a system outside answered, by one writer at a time.
+    intended: dict[str, str] = field(default_factory=dict)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def inventory(self) -> Inventory:
+        """All that exists or may exist of the environment."""
+        return Inventory.from_status(self.status) | Inventory(self.intended)
 
     @property
     def applies(self) -> bool:

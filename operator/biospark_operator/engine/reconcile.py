@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import FINALIZER
@@ -87,10 +88,10 @@ class Reconciler:
             memory.backoff.reset()
         this = Pass(body, env, graph.in_order(c for c in self.components if c.enabled(env)), memory, is_fresh(body))
         wanted = Inventory.wanted(env, this.components)
-        this = await self._begin(this, wanted)
+        this = await self._begin(this, Inventory.wanted(env, [c for c in this.components if not c.outside]))
         unprepared = await self._prepare_orphaning(this)
         reports = await graph.traverse(this.components, lambda c, needs: self._visit(c, needs, this))
-        unwanted = Inventory.from_status(this.status).without(wanted.entries)
+        unwanted = this.inventory.without(wanted.entries)
         leftovers = await self._prune(this, unwanted)
         return await self._conclude(this, reports, unwanted, leftovers, unprepared)
 
@@ -112,8 +113,8 @@ class Reconciler:
             return await self._finish(body, report.deleting(protected), after=None)
         if await self.orphaning.asked(body):
             owner = replace(owner, orphans=True, retain=True)
-        held = self._holdings(body)
-        removal = await self._removed(held, owner, memory)
+        held, doubtful = self._holdings(body)
+        removal = await self._removed(held, owner, memory, doubtful)
         released = events.released(removal.released)
         if not removal.problem and not removal.waiting:
             self.leadership.check()
@@ -122,17 +123,23 @@ class Reconciler:
                 await self.store.record(body, event)
             await self._tell_of_others(body)
             return Next(None, gone=True)
-        left = held.without(removal.done)
+        unmade = doubtful - removal.waiting.keys()
+        left = held.without({*removal.done, *unmade})
         after = self._after_removal(removal, memory)
         return await self._finish(body, report.deleting(removal), after, inventory=left, done=released)
 
-    def _holdings(self, body: Body) -> Inventory:
-        """Return all that may exist of an environment: somebody may have taken entries out of its status."""
-        held = Inventory.from_status(status_of(body))
+    def _holdings(self, body: Body) -> tuple[Inventory, Set[str]]:
+        """Return all that may exist of an environment: somebody may have taken entries out of its status.
+
+        The second are the ids in systems outside that were never reached, as far as the status tells.
+        """
+        held, nothing = Inventory.from_status(status_of(body)), frozenset[str]()
         env = self.admit(body)
         if isinstance(env, Blocked) or env.spec.mode is not Mode.APPLY:
-            return held
-        return held | Inventory.wanted(env, [c for c in self.components if c.enabled(env)])
+            return held, nothing
+        wanted = [c for c in self.components if c.enabled(env)]
+        doubtful = Inventory.wanted(env, [c for c in wanted if c.outside]).without(held.entries)
+        return held | Inventory.wanted(env, wanted), doubtful.entries.keys()
 
     async def _tell_of_others(self, body: Body) -> None:
         """Say whose finalizers the resource waits for now that ours goes: nobody else would."""
@@ -177,6 +184,7 @@ class Reconciler:
             apply=this.applies,
             leadership=self.leadership,
             due=lambda action: contest.due(component.name, action, now),
+            reached=partial(self._reached, component, this),
         )
         for action in () if this.fresh else result.done:
             contest.repaired(component.name, action, self.monotonic())
@@ -188,14 +196,28 @@ class Reconciler:
             backoff.succeeded(component.name)
         return result
 
+    async def _reached(self, component: AnyComponent, this: Pass) -> None:
+        """Take into the inventory what may be made in a system outside, now that it answered.
+
+        Not before: what was never reached needs no removal, and must not hold up a deletion.
+        """
+        wanted = Inventory.wanted(this.env, [component])
+        if this.inventory.covers(wanted):
+            return
+        async with this.writing:
+            this.intended.update(wanted.entries)
+            await self._tell(this.body, report.kept(this.status), inventory=this.inventory)
+
     async def _prune(self, this: Pass, unwanted: Inventory) -> Removal:
         """Remove what an earlier specification wanted and this one doesn't."""
         if not this.applies or not unwanted.entries:
             return Removal()
         return await self._removed(unwanted, this.env.identity, this.memory)
 
-    async def _removed(self, unwanted: Inventory, owner: Identity, memory: Memory) -> Removal:
-        removal = await remove(unwanted, owner, self.components, self.leadership)
+    async def _removed(
+        self, unwanted: Inventory, owner: Identity, memory: Memory, doubtful: Set[str] = frozenset()
+    ) -> Removal:
+        removal = await remove(unwanted, owner, self.components, self.leadership, doubtful)
         memory.deletions.update(removal.begun)
         return removal
 
@@ -225,7 +247,7 @@ class Reconciler:
             this.body,
             conditions,
             min(self._after(this, reports, leftovers), BLOCKED_RETRY if unprepared else math.inf),
-            inventory=Inventory.from_status(this.status).without(leftovers.done),
+            inventory=this.inventory.without(leftovers.done),
             fields=fields,
             done=[
                 *events.actions_done(reports, drifted),

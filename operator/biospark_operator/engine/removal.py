@@ -7,11 +7,11 @@ so that nothing loses what it still needs: a component's things go when those of
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from biospark_operator.engine import graph
-from biospark_operator.engine.component import AnyComponent, Identity
+from biospark_operator.engine.component import AnyComponent, Identity, Removed
 from biospark_operator.engine.convergence import Leadership, outcome_of
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.inventory import Inventory
@@ -39,9 +39,15 @@ class Removal:
 
 
 async def remove(
-    unwanted: Inventory, owner: Identity, components: Sequence[AnyComponent], leadership: Leadership
+    unwanted: Inventory,
+    owner: Identity,
+    components: Sequence[AnyComponent],
+    leadership: Leadership,
+    doubtful: Set[str] = frozenset(),
 ) -> Removal:
     """Start or go on removing `unwanted`; call again until nothing is waited for.
+
+    What of it is `doubtful` was probably never made: where it can't be looked for, it is not.
 
     Stops at the first component whose things are not gone yet: those it requires may still be needed.
     Ids whose component this version of the operator does not know stay, and are reported.
@@ -53,7 +59,7 @@ async def remove(
             continue
         leadership.check()
         try:
-            result = await component.remove(owner, targets)
+            result = await _removed(component, owner, targets, doubtful)
         except OutsideError as error:
             return replace(so_far, problem=outcome_of(error))
         kept = {*result.waiting, *result.released}
@@ -72,3 +78,19 @@ async def remove(
         if name not in known
     }
     return replace(so_far, waiting=strangers)
+
+
+async def _removed(component: AnyComponent, owner: Identity, targets: Sequence[str], doubtful: Set[str]) -> Removed:
+    """Remove targets of one component; those that are doubtful only where the system they may be in answers."""
+    sure = [target for target in targets if target not in doubtful]
+    result = await component.remove(owner, sure) if sure else Removed()
+    if len(sure) == len(targets):
+        return result
+    try:
+        rest = await component.remove(owner, [target for target in targets if target in doubtful])
+    except OutsideError as error:
+        logger.info("%s of environment %s was never reached: %s", component.name, owner.name, error.message)
+        return result
+    return Removed(
+        {**result.waiting, **rest.waiting}, (*result.released, *rest.released), (*result.deleted, *rest.deleted)
+    )

@@ -12,7 +12,7 @@ from typing import Any
 from biospark_operator.api.v1alpha1.database import Database
 from biospark_operator.api.v1alpha1.effective import effective, namespace_name
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
-from biospark_operator.api.v1alpha1.environment import TAKE_OVER_FROM
+from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile, Spec
@@ -69,6 +69,7 @@ def identity_of(body: Mapping[str, Any]) -> Identity:
     Where it does not say whether it is protected and its profile is unknown, it is.
     """
     metadata, spec = body["metadata"], body.get("spec") or {}
+    annotations = metadata.get("annotations") or {}
     profiles = {profile.value: PROFILES[profile].deletion_protection for profile in Profile}
     return Identity(
         metadata["name"],
@@ -76,5 +77,6 @@ def identity_of(body: Mapping[str, Any]) -> Identity:
         retain=spec.get("deletionPolicy") != DeletionPolicy.DELETE,
         protected=bool(spec.get("deletionProtection", profiles.get(spec.get("profile", ""), True))),
         deleting="deletionTimestamp" in metadata,
-        predecessor=(metadata.get("annotations") or {}).get(TAKE_OVER_FROM) or None,
+        predecessor=annotations.get(TAKE_OVER_FROM) or None,
+        abandoned=frozenset(filter(None, map(str.strip, annotations.get(ABANDON_SERVERS, "").split(",")))),
     )

@@ -27,7 +27,7 @@ def admin(env: Operated, one_site: Site) -> Iterator[str]:
     where = f"{one_site.server.address}:{one_site.server.port}"
     env.kubectl("annotate", "secret", name, "-n", OPERATOR_NAMESPACE, f"{SERVERS}={where}")
     yield name
-    env.kubectl("delete", "secret", name, "-n", OPERATOR_NAMESPACE)
+    env.kubectl("delete", "secret", name, "-n", OPERATOR_NAMESPACE, "--ignore-not-found")
 
 
 def database(site: Site, admin: str, **wishes: Any) -> dict[str, Any]:
@@ -158,7 +158,6 @@ async def test_a_database_that_is_gone_stalls_the_environment_and_tears_nothing(
     env.kubectl("annotate", "bse", env.name, f"biospark.ai/allow-empty-database={said.partition(' ')[0]}")
     await ready(env)
     log_in(one_site, await secret(env))
-    assert await env.told("SchemaReady") == ("True", "Succeeded")
     one_site.sql(f'DROP DATABASE "{one_site.name}_db" WITH (FORCE)')
     await env.run()
     assert await env.told("Stalled") == ("True", "DatabaseMissing")
@@ -185,6 +184,40 @@ async def test_retention_keeps_the_database_and_says_so(env: Operated, one_site:
     ]
     assert len(notes) == 1
     assert f"/{one_site.name}_db" in notes[0]
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+@pytest.mark.parametrize("fault", ["host", "secret", "authority"])
+async def test_an_environment_whose_server_was_never_reached_can_be_deleted(
+    env: Operated, one_site: Site, admin: str, policy: str, fault: str
+) -> None:
+    wrong = {
+        "host": {"host": "127.0.0.1", "port": 1},
+        "secret": {"adminSecretRef": {"name": "there-is-none"}},
+        "authority": {"sslMode": "VerifyCA", "caSecretRef": {"name": admin, "key": "username"}},
+    }
+    wishes = database(one_site, admin)
+    env.apply(deletionPolicy=policy, database={**wishes, "server": {**wishes["server"], **wrong[fault]}})
+    await env.run()
+    assert (await env.told("DatabaseReady") or ("", ""))[0] == "False"
+    assert not [entry for entry in (await env.status())["inventory"] if entry["component"] == "database"]
+    await env.torn_down()
+
+
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+async def test_a_server_that_is_gone_for_good_is_abandoned_as_the_message_says(
+    env: Operated, one_site: Site, admin: str, policy: str
+) -> None:
+    env.apply(deletionPolicy=policy, database=database(one_site, admin))
+    await ready(env)
+    env.kubectl("delete", "secret", admin, "-n", OPERATOR_NAMESPACE)
+    env.kubectl("delete", "bse", env.name, "--wait=false")
+    await env.reconciler.teardown(env.name, env.memory)
+    said = (await env.message("Ready")).partition("biospark.ai/abandon-servers: ")[2].partition(" ")[0]
+    assert said == f"{one_site.server.address}:{one_site.server.port}"
+    env.kubectl("annotate", "bse", env.name, f"biospark.ai/abandon-servers={said}")
+    await env.torn_down()
+    assert one_site.sql("SELECT 1 FROM pg_database WHERE datname = %s", f"{one_site.name}_db") == [(1,)]
 
 
 async def test_a_platform_server_gives_every_environment_a_database_and_no_server_none(env: Operated) -> None:

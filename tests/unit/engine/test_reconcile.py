@@ -102,6 +102,55 @@ async def test_the_inventory_is_written_before_the_first_creation(bench) -> None
     assert {e["id"] for e in bench.store.statuses[0]["inventory"]} == {"house", "roof", "window"}
 
 
+async def test_what_is_outside_enters_the_inventory_when_it_answered_and_before_anything_is_made(bench, top) -> None:
+    top.outside = True
+    top.observe_error = UnavailableError("no answer")
+    await bench.run()
+    assert bench.inventory == ["house"]
+    top.observe_error = None
+    await bench.run(changed=True)
+    assert bench.inventory == ["house", "roof", "window"]
+    assert bench.world.writes()[:2] == ["write status", "create roof"]
+    await bench.run()
+    assert bench.world.writes() == []
+
+
+async def test_several_systems_outside_that_answer_at_once_lose_none_of_each_other(world) -> None:
+    sides = [FakeComponent(f"side{n}", world, things=[f"thing{n}"], outside=True) for n in range(3)]
+    bench = Bench(*sides, world=world)
+    await bench.run()
+    assert bench.inventory == ["thing0", "thing1", "thing2"]
+
+
+async def test_what_was_never_reached_does_not_hold_up_a_deletion(bench, top) -> None:
+    top.outside = True
+    top.observe_error = top.remove_error = UnavailableError("no answer")
+    await bench.run()
+    bench.components[0].sticky = {"house": "it is heavy"}
+    assert not (await bench.teardown()).gone
+    assert bench.inventory == ["house"]
+    bench.components[0].sticky = {}
+    assert (await bench.teardown()).gone
+
+
+async def test_what_was_reached_once_is_removed_before_a_deletion_ends(bench, top) -> None:
+    top.outside = True
+    await bench.run()
+    top.remove_error = UnavailableError("no answer")
+    assert not (await bench.teardown()).gone
+    assert bench.inventory == ["house", "roof", "window"]
+    top.remove_error = None
+    assert (await bench.teardown()).gone
+
+
+async def test_a_lost_inventory_hides_nothing_from_a_deletion(bench, top) -> None:
+    top.outside = True
+    await bench.run()
+    bench.store.body["status"] = {}
+    assert (await bench.teardown()).gone
+    assert bench.world.things == {}
+
+
 async def test_the_first_status_is_unknown_and_reconciling(bench) -> None:
     await bench.run()
     first = {c["type"]: c["status"] for c in bench.store.statuses[0]["conditions"]}

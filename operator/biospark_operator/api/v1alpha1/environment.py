@@ -31,6 +31,9 @@ ALLOW_EMPTY_DATABASE = f"{GROUP}/allow-empty-database"
 TAKE_OVER_FROM = f"{GROUP}/take-over-from"
 """Annotation: the uid of a gone environment of the same name, whose things this one takes over."""
 
+ABANDON_SERVERS = f"{GROUP}/abandon-servers"
+"""Annotation: servers, as `host:port` with commas between, that are gone for good: deletion does not wait for them."""
+
 FINALIZER = f"{GROUP}/finalizer"
 """Keeps the resource until everything that was made for it is gone."""
 

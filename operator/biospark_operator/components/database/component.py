@@ -12,7 +12,7 @@ from psycopg import sql
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
-from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Server
@@ -53,6 +53,7 @@ class DatabaseComponent:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     name: str = NAME
     condition: str = ConditionType.DATABASE_READY
+    outside: bool = True
     requires: frozenset[str] = frozenset({namespace.NAME})
 
     def enabled(self, env: Environment) -> bool:
@@ -152,7 +153,7 @@ class DatabaseComponent:
         waiting: dict[str, str] = {}
         for id_, (wanted, name) in databases.items() if owner.deleting else ():
             names = Names(name)
-            became, why = await removal.removed(await self.access.to(wanted), names, owner)
+            became, why = await self._removed(wanted, names, owner)
             if became == "waiting":
                 waiting[id_] = why
             elif became == "kept":
@@ -161,6 +162,23 @@ class DatabaseComponent:
         await asyncio.gather(*(self._delete(owner, ref) for ref in secrets))
         released += [str(ref) for ref in secrets if owner.orphans]
         return Removed(waiting, tuple(released), tuple(id_ for id_ in ids if id_ not in {*released, *waiting}))
+
+    async def _removed(self, wanted: EffectiveDatabaseServer, names: Names, owner: Identity) -> tuple[str, str]:
+        """Remove or give back a database, and say what became of it, see `removal`.
+
+        What is on a server that a human abandons stays as it is. Raises with this way out where the server fails.
+        """
+        address = f"[{wanted.host}]:{wanted.port}" if ":" in wanted.host else f"{wanted.host}:{wanted.port}"
+        if address in owner.abandoned:
+            return "kept", ""
+        try:
+            return await removal.removed(await self.access.to(wanted), names, owner)
+        except OutsideError as error:
+            way_out = (
+                f"{error.message}; only if this server is gone for good annotate the environment with "
+                f"{ABANDON_SERVERS}: {address} to leave behind what is there"
+            )
+            raise type(error)(way_out, reason=error.reason, retry_after=error.retry_after) from None
 
     async def _set_password(self, env: Environment, action: Action, wish: SetPassword) -> None:
         server = await self.access.to(_server(env))

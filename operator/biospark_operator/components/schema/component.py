@@ -79,6 +79,7 @@ class SchemaComponent:
     comparisons: Comparisons = field(default_factory=Comparisons)
     name: str = NAME
     condition: str = ConditionType.SCHEMA_READY
+    outside: bool = True
     requires: frozenset[str] = frozenset({database.NAME})
 
     def enabled(self, env: Environment) -> bool:

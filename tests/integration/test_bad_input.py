@@ -296,7 +296,7 @@ async def test_a_copy_of_a_pull_secret_of_the_wrong_type_is_replaced(env: Operat
     env.apply(registry={"pullSecretRef": {"name": source}})
     await env.settle()
     live: Any = await env.get("v1", "Secret", "biospark-registry")
-    marks = {key: live["metadata"][key] for key in ("name", "namespace", "labels", "ownerReferences")}
+    marks = {key: live["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
     other = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": marks}
     env.kubectl("delete", "secret", "biospark-registry", "-n", env.namespace)
     env.kubectl("create", "-f", "-", input=json.dumps(other))

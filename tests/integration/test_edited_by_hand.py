@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components.ownership import CREATED_FOR
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 
 pytestmark = pytest.mark.integration
@@ -27,7 +28,7 @@ async def edited(env: Operated, number: int) -> None:
         ("patch", "quota", "biospark-quota", "--type=merge", "-p", '{"spec":{"hard":{"pods":"1"}}}'),
         ("patch", "service", "biospark-api", "--type=merge", "-p", '{"spec":{"selector":{"app":"x"}}}'),
         ("annotate", "serviceaccount", "biospark-api", "note=seen", "--overwrite"),
-        ("patch", "role", "biospark-viewer", "--type=merge", "-p", '{"metadata":{"ownerReferences":null}}'),
+        ("annotate", "role", "biospark-viewer", f"{CREATED_FOR}-"),
         ("delete", "limitrange", "biospark-limits"),
     ]
     command = [*edits[number % len(edits)], "-n", env.namespace]
@@ -57,7 +58,8 @@ async def contents(env: Operated) -> dict[str, Any]:
     for entry in (await env.status())["inventory"]:
         live = await env.client.get(ObjectRef.parse(entry["id"]))
         assert live is not None, entry
-        kept = {key: live["metadata"].get(key) for key in ("labels", "ownerReferences")}
+        owner = (live["metadata"].get("annotations") or {}).get(CREATED_FOR)
+        kept = {"labels": live["metadata"].get("labels"), CREATED_FOR: owner}
         found[entry["id"]] = {**{k: v for k, v in live.items() if k not in ("metadata", "status")}, **kept}
     return found
 
@@ -83,7 +85,7 @@ async def test_a_binding_to_another_role_is_replaced_if_it_passes_for_ours_and_e
     env.apply(access={"bindings": [{"role": "Viewer", "subjects": ANNA}]})
     await env.settle()
     live: Any = await env.get(RBAC, "RoleBinding", "biospark-viewer")
-    marks = {key: live["metadata"][key] for key in ("labels", "ownerReferences")} if own_labels else {}
+    marks = {key: live["metadata"][key] for key in ("labels", "annotations")} if own_labels else {}
     other = {
         "apiVersion": RBAC,
         "kind": "RoleBinding",

@@ -24,7 +24,7 @@ async def test_everything_but_the_pods_is_there_after_one_pass(env: Operated) ->
     for condition in ("NamespaceReady", "AccessReady", "NetworkReady"):
         assert await env.told(condition) == ("True", "Succeeded"), await env.message(condition)
     deployment = await env.get("apps/v1", "Deployment", "biospark-api")
-    assert deployment["metadata"]["ownerReferences"][0]["uid"] == (await env.body())["metadata"]["uid"]
+    assert deployment["metadata"]["annotations"]["biospark.ai/created-for"] == (await env.body())["metadata"]["uid"]
 
 
 async def test_pods_that_no_node_takes_are_explained(env: Operated) -> None:

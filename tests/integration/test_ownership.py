@@ -136,7 +136,7 @@ async def test_an_adopted_namespace_is_released_with_all_that_others_keep_in_it(
     await env.settle()
     assert await env.told("NetworkReady") == ("True", "Succeeded")
     adopted = await namespace_of(env)
-    assert "ownerReferences" not in adopted["metadata"], "or garbage collection would delete it"
+    assert "annotations" not in adopted["metadata"], "or it would count as created"
     assert adopted["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
     await env.torn_down()
     left = await namespace_of(env)
@@ -185,7 +185,7 @@ async def test_drift_of_an_adopted_object_is_repaired_and_it_stays_adopted(env: 
     live = await namespace_of(env)
     assert live["metadata"]["labels"][label] == "baseline"
     assert live["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
-    assert "ownerReferences" not in live["metadata"]
+    assert "annotations" not in live["metadata"]
 
 
 async def test_adopted_objects_are_released_when_the_spec_no_longer_wants_them(env: Operated) -> None:
@@ -344,7 +344,7 @@ async def test_what_somebody_creates_while_we_are_at_it_is_not_taken_over(env: O
     await env.run()
     left = await namespace_of(env)
     assert left["metadata"]["uid"] == created[0]["metadata"]["uid"]
-    assert "ownerReferences" not in left["metadata"]
+    assert "annotations" not in left["metadata"]
     assert kept_labels(left) == {}
     await env.run()
     assert await env.told("Stalled") == ("True", "NotOwned")

@@ -36,6 +36,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)")
 _NO_OBJECTS = frozenset({"Event", "ComponentStatus"})
 _CHANGING = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 _ADDRESSES = ("clusterIP", "clusterIPs")
+_GENERATIONS = ("observedGeneration", "readyGeneration")
 _TIMES = ("lastTransitionTime", "detectedAt")
 
 
@@ -175,7 +176,7 @@ def _status(value: Any, generation: int | None) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        key: ("current" if item == generation else "old") if key == "observedGeneration" else _status(item, generation)
+        key: ("current" if item == generation else "old") if key in _GENERATIONS else _status(item, generation)
         for key, item in value.items()
         if key not in _TIMES
     }

@@ -53,6 +53,22 @@ async def test_a_service_that_is_opened_to_the_outside_is_closed_again(
     assert env.memory.reports["workload"].done == ()
 
 
+@pytest.mark.parametrize("field", ["command", "args"])
+async def test_another_program_in_the_container_of_the_api_is_put_back(env: Operated, field: str) -> None:
+    env.apply()
+    await env.settle()
+    container = {"name": "api", field: ["sh"]}
+    change = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    patched(env, "deployment", "biospark-api", change, how="strategic")
+    await env.run()
+    (repair,) = env.memory.reports["workload"].done
+    assert repair.summary == f"set spec.template.spec.containers[api].{field}"
+    deployment: Any = await env.get("apps/v1", "Deployment", "biospark-api")
+    assert field not in deployment["spec"]["template"]["spec"]["containers"][0]
+    await env.run()
+    assert env.memory.reports["workload"].done == ()
+
+
 @pytest.mark.parametrize("direction", ["ingress", "egress"])
 async def test_a_rule_that_is_added_to_the_policy_that_denies_is_taken_away(env: Operated, direction: str) -> None:
     env.apply()

@@ -76,6 +76,52 @@ async def test_an_environment_gets_its_objects_and_nothing_but_a_finalizer(site:
     assert "kopf" not in (await site.body())["status"]
 
 
+async def test_an_operator_that_was_down_gives_back_what_a_deletion_orphaned(site: Site, operator: Operator) -> None:
+    site.apply()
+    await site.settled()
+    before = await site.policy()
+    operator.kill()
+    site.kubectl("delete", "bse", site.name, "--cascade=orphan", "--wait=false")
+
+    async def orphaned() -> bool:
+        return "orphan" not in (await site.body())["metadata"]["finalizers"]
+
+    await site.until(orphaned, "the garbage collector has taken its finalizer off")
+    operator.start()
+
+    async def gone() -> bool:
+        return await site.body() is None
+
+    await site.until(gone, "the environment is gone", 60)
+    after = await site.policy()
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert "biospark.ai/environment" not in after["metadata"].get("labels", {})
+    site.kubectl("delete", "namespace", site.namespace, "--wait=false")
+
+
+async def test_deletion_in_the_foreground_waits_for_the_operator(site: Site) -> None:
+    site.apply()
+    await site.settled()
+    site.apply(suspend=True)
+    site.kubectl("delete", "bse", site.name, "--cascade=foreground", "--wait=false")
+
+    async def collected() -> bool:
+        metadata = (await site.body())["metadata"]
+        return "deletionTimestamp" in metadata and "foregroundDeletion" not in metadata["finalizers"]
+
+    await site.until(collected, "the garbage collector has done its part")
+    assert await site.policy() is not None
+    site.apply()
+
+    async def gone() -> bool:
+        return await site.body() is None
+
+    await site.until(gone, "the environment is gone", 60)
+    assert await site.client.get(ObjectRef("v1", "Namespace", None, site.namespace)) is None
+
+
 async def test_probes_and_metrics_tell_of_the_work(site: Site, operator: Operator) -> None:
     site.apply()
     await site.settled()

@@ -70,6 +70,9 @@ def _container(env: Environment, platform: Platform) -> dict[str, Any]:
         # Empty where none is set: `workload` says so instead of applying it.
         "image": env.spec.api.image or "",
         "imagePullPolicy": platform.image_pull_policy.value,
+        # What the image says; said here, or another program that somebody sets would not be ours to take away.
+        "command": [],
+        "args": [],
         "env": [{"name": f"BIOSPARK_{name}", "value": value} for name, value in settings(env, platform).items()],
         "ports": [
             {"name": "http", "containerPort": API_PORT, "protocol": "TCP"},

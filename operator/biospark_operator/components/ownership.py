@@ -83,7 +83,8 @@ def without_marks(manifest: Manifest) -> Manifest:
 
 def is_created(live: Manifest, owner: Identity) -> bool:
     """Whether an existing object was created for the environment, so that it is deleted with it."""
-    if not {owner.uid, owner.predecessor}.isdisjoint(_created_for(live)):
+    uids = set(_created_for(live))
+    if owner.uid in uids or (owner.predecessor in uids and _is_named(live, owner)):
         return True
     return _says_so(live, owner) and (live["metadata"].get("labels") or {}).get(ORIGIN_LABEL) == CREATED
 
@@ -95,9 +96,8 @@ def is_ours(live: Manifest, owner: Identity) -> bool:
 
 def earlier_uid(live: Manifest, owner: Identity) -> str | None:
     """Return the uid of an environment of the same name that an existing object was created for, if that is another."""
-    found = (live["metadata"].get("labels") or {}).get(ENVIRONMENT_LABEL)
     uid: str | None = (live["metadata"].get("annotations") or {}).get(CREATED_FOR)
-    return uid if found == owner.name and uid not in (owner.uid, owner.predecessor) else None
+    return uid if _is_named(live, owner) and uid not in (owner.uid, owner.predecessor) else None
 
 
 def earlier(what: str, owner: Identity, uid: str) -> str:
@@ -113,9 +113,13 @@ def not_created_here(what: str, way_out: str) -> str:
     return f"{what} exists and was not created for this environment; {way_out}"
 
 
+def _is_named(live: Manifest, owner: Identity) -> bool:
+    """Whether the label names the environment. No two of one name live at once: of another one nothing is inherited."""
+    return bool((live["metadata"].get("labels") or {}).get(ENVIRONMENT_LABEL) == owner.name)
+
+
 def _says_so(live: Manifest, owner: Identity) -> bool:
-    found = live["metadata"].get("labels") or {}
-    return found.get(ENVIRONMENT_LABEL) == owner.name and not any(_created_for(live))
+    return _is_named(live, owner) and not any(_created_for(live))
 
 
 def is_unowned(live: Manifest) -> bool:

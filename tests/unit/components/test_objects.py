@@ -458,6 +458,17 @@ async def test_what_an_earlier_environment_of_the_name_left_is_refused_until_it_
     assert cluster.deleted == [], "what was taken over is not the earlier one's any more"
 
 
+async def test_nothing_is_taken_over_from_an_environment_of_another_name(env: Environment, cluster: Cluster) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    thief = replace(env, identity=Identity("thief", "another-uid", predecessor=env.uid))
+    outcome = await converged(made, thief)
+    assert isinstance(outcome, Blocked)
+    assert "belongs to BioSparkEnvironment dev" in outcome.message
+    await removed(cluster, thief.identity)
+    assert cluster.deleted == []
+
+
 @pytest.mark.parametrize("first", ["made", "adopted"])
 async def test_deletion_that_orphans_leaves_everything_as_it_is_without_our_marks(first: str) -> None:
     cluster = Cluster(*([foreign()] if first == "adopted" else []))

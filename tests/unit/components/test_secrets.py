@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from biospark_operator.components import secrets, token_keys
 from biospark_operator.components.secrets import ADMIN_PASSWORD, PUBLIC_KEYS, TOKEN_KEY, UNMADE
 from biospark_operator.engine.contest import CONTESTED_AFTER, Contest
 from biospark_operator.engine.outcome import Blocked, Ready
-from tests.fakes.environments import environment
+from tests.fakes.environments import body, environment
+from tests.fakes.world import World
 from tests.unit.components.test_objects import Cluster, converged, fields
+from tests.unit.engine.test_reconcile import Bench
 
 DATABASE = {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}}
 ENV = environment(database=DATABASE, api={"bootstrapAdmin": {"email": "admin@example.com"}})
@@ -204,3 +207,22 @@ async def test_the_loop_goes_on_while_keys_are_made_one_at_a_time(monkeypatch: p
     release.set()
     await asyncio.gather(*making)
     assert most == 1
+
+
+@pytest.mark.parametrize("loss", ["the Secret", "its key"])
+async def test_a_signing_key_that_is_made_anew_is_a_warning_and_drift(loss: str) -> None:
+    cluster = Cluster()
+    component = replace(secrets.component(cluster), requires=frozenset())
+    bench = Bench(component, world=World(), resource=body(database=DATABASE))  # type: ignore[arg-type]
+    await bench.run()
+    assert bench.told("Ready") == ("True", "Succeeded")
+    if loss == "the Secret":
+        del cluster.objects[SECRET]
+    else:
+        del cluster.objects[SECRET]["data"][TOKEN_KEY]
+    await bench.run(changed=True)
+    (warning,) = [event for event in bench.store.events if event.type == "Warning"]
+    assert warning.reason == "DriftRepaired"
+    assert "Secret biospark-dev/biospark-api" in warning.message
+    (drift,) = bench.store.body["status"]["drift"]
+    assert drift["target"] == str(SECRET)

@@ -346,6 +346,26 @@ async def test_nothing_is_done_while_an_object_is_on_its_way_out(env: Environmen
     assert "waits until Namespace biospark-dev is deleted: finalizer example.com/hold" in outcome.message
 
 
+async def test_a_pod_that_holds_up_a_namespace_is_named_whatever_the_namespace_says(
+    env: Environment, cluster: Cluster
+) -> None:
+    made = component(cluster)
+    await converged(made, env)
+    said = {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content successfully deleted"}
+    cluster.objects[SPACE]["metadata"] |= {"deletionTimestamp": "now"}  # type: ignore[index]
+    cluster.objects[SPACE]["status"]["conditions"] = [said]  # type: ignore[index]
+    for name, finalizers in (("a", ["example.com/hold"]), ("b", [])):
+        metadata = {"name": name, "namespace": "biospark-dev", "finalizers": finalizers}
+        cluster.objects[ObjectRef("v1", "Pod", "biospark-dev", name)] = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+        }
+    outcome = await converged(made, env)
+    assert isinstance(outcome, Progressing)
+    assert outcome.message == ("waits until Namespace biospark-dev is deleted: finalizer example.com/hold on Pod a")
+
+
 async def test_what_is_not_there_or_not_in_order_is_progress(env: Environment, cluster: Cluster) -> None:
     made = component(cluster)
     assert "Namespace biospark-dev does not exist yet" in made.judge(env, await made.observe(env)).message

@@ -7,6 +7,7 @@ all that it made when the test ends. Tests tell themselves apart by the names of
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -20,11 +21,13 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.v1alpha1.environment import FINALIZER
+from biospark_operator.api.v1alpha1.limits import Limits
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
+from biospark_operator.components.namespace import ADOPTABLE_BY
 from biospark_operator.components.platform import Platform
-from biospark_operator.engine.passes import Memory, Next
+from biospark_operator.engine.passes import Admission, Memory, Next
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import SoleReplica
@@ -44,7 +47,7 @@ def kubeconfig() -> Iterator[str]:
     """Path of the kubeconfig of a control plane that has the CRD."""
     with shared("integration", Size.CONTROL_PLANE) as cluster:
         path = str(cluster.kubeconfig)
-        run = _kubectl(path)
+        run = kubectl_of(path)
         Tools(cluster.kubeconfig).define()
         run("create", "namespace", OPERATOR_NAMESPACE, check=False)
         yield path
@@ -64,10 +67,10 @@ def own_control_plane() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def kubectl(kubeconfig: str) -> Kubectl:
     """kubectl against the shared control plane: `kubectl(*args, input=None, check=True)`."""
-    return _kubectl(kubeconfig)
+    return kubectl_of(kubeconfig)
 
 
-def _kubectl(kubeconfig: str) -> Kubectl:
+def kubectl_of(kubeconfig: str) -> Kubectl:
     program = str(Path(sys.prefix) / "bin" / "kubectl")
 
     def run(*args: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:  # noqa: A002
@@ -80,6 +83,11 @@ def _kubectl(kubeconfig: str) -> Kubectl:
     return run
 
 
+def admitted(limits: Limits) -> Admission:
+    """Return the admission of an operator with these limits."""
+    return admission(Platform(apiImage="registry.example/api:1").defaults(), OPERATOR_NAMESPACE, limits)
+
+
 class Operated:
     """One environment and an operator that does nothing but the passes a test asks for."""
 
@@ -89,13 +97,17 @@ class Operated:
         self.memory = Memory()
         self.reconciler = Reconciler(
             components=catalog.components(client, Platform(), operator_namespace=OPERATOR_NAMESPACE),
-            admit=admission(Platform(apiImage="registry.example/api:1").defaults(), OPERATOR_NAMESPACE),
+            admit=admitted(Limits()),
             identify=identity_of,
             store=KubernetesStore(client, "tests"),
             orphaning=OrphaningTrace(client, client, OPERATOR_NAMESPACE),
             leadership=SoleReplica(),
             operator_version="tests",
         )
+
+    def limit(self, **limits: Any) -> None:
+        """Let other limits hold than the default."""
+        self.reconciler = dataclasses.replace(self.reconciler, admit=admitted(Limits.model_validate(limits)))
 
     def kubectl(self, *args: str, **options: Any) -> str:
         """Run kubectl and return what it prints."""
@@ -111,6 +123,15 @@ class Operated:
             "spec": {"profile": "Development", "host": f"{self.name}.biospark.example", **spec},
         }
         self.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", input=json.dumps(body))
+
+    def foreign_namespace(self) -> None:
+        """Create the namespace as somebody else, who lets the environment take it over."""
+        self.kubectl("create", "namespace", self.namespace)
+        self.consent()
+
+    def consent(self) -> None:
+        """Let the environment take its namespace over, as who administers it does."""
+        self.kubectl("annotate", "namespace", self.namespace, f"{ADOPTABLE_BY}={self.name}")
 
     async def run(self, *, changed: bool = True) -> Next:
         """Make one pass."""

@@ -237,7 +237,7 @@ async def until(holds: Callable[[], Any], env: Operated, seconds: float = 30) ->
 
 
 async def test_a_quota_of_somebody_else_that_refuses_our_objects_is_named(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     foreign = ["create", "quota", "theirs", "-n", env.namespace, "--hard=count/services=0"]
     env.kubectl(*foreign)
     env.apply(adoptionPolicy="IfUnowned")

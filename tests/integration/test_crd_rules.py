@@ -13,7 +13,17 @@ from uuid import uuid4
 import pytest
 from kubernetes import client, config
 
-from tests.unit.api.rule_cases import BOUNDS, FORMATS, RULES, TRANSITIONS, BoundCase, Json, RuleCase, environment
+from tests.unit.api.rule_cases import (
+    BOUNDS,
+    FORMATS,
+    PROTECTION_HINT,
+    RULES,
+    TRANSITIONS,
+    BoundCase,
+    Json,
+    RuleCase,
+    environment,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +127,34 @@ def test_removing_the_section_of_a_name_is_refused_as_well(api: Any, stored: Cal
     with pytest.raises(client.ApiException) as error:
         patched(api, name, {section: None})
     assert says(causes(error), f"spec.{section}.name", TRANSITIONS[section])
+
+
+PROTECTED = [{"profile": "Production"}, {"profile": "Development", "deletionProtection": True}]
+
+
+@pytest.mark.parametrize("before", PROTECTED, ids=str)
+@pytest.mark.parametrize("profile", ["Development", "Staging"])
+def test_protection_ends_neither_with_the_profile_nor_with_the_field(
+    api: Any, stored: Callable[..., str], before: Json, profile: str
+) -> None:
+    name = stored(**before)
+    with pytest.raises(client.ApiException) as error:
+        patched(api, name, {"profile": profile, "deletionProtection": None})
+    assert says(causes(error), "spec.deletionProtection", PROTECTION_HINT)
+
+
+@pytest.mark.parametrize("before", PROTECTED, ids=str)
+@pytest.mark.parametrize("protection", [True, False])
+def test_the_profile_may_change_when_it_is_said_what_becomes_of_the_protection(
+    api: Any, stored: Callable[..., str], before: Json, protection: bool
+) -> None:
+    spec = patched(api, stored(**before), {"profile": "Staging", "deletionProtection": protection})["spec"]
+    assert (spec["profile"], spec["deletionProtection"]) == ("Staging", protection)
+
+
+def test_what_is_not_protected_may_leave_it_to_the_profile(api: Any, stored: Callable[..., str]) -> None:
+    name = stored(profile="Production", deletionProtection=False)
+    assert "deletionProtection" not in patched(api, name, {"profile": "Staging", "deletionProtection": None})["spec"]
 
 
 def test_everything_else_may_change(api: Any, stored: Callable[..., str]) -> None:

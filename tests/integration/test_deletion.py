@@ -40,6 +40,7 @@ async def test_what_the_spec_no_longer_wants_is_pruned(env: Operated) -> None:
     env.apply()
     await env.settle()
     assert await env.get(POLICY, "NetworkPolicy", "biospark-egress-labs") is None
+    env.limit(isolation={"development": "Disabled"})
     env.apply(network={"isolation": "Disabled"})
     await env.settle()
     assert await env.get(POLICY, "NetworkPolicy", "biospark-default-deny") is None

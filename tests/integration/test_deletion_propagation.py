@@ -113,6 +113,7 @@ async def test_what_was_left_behind_can_be_adopted_by_an_environment_of_the_same
     env.apply()
     await env.run()
     assert await env.told("NamespaceReady") == ("False", "NotOwned")
+    env.consent()
     env.apply(adoptionPolicy="IfUnowned")
     await env.settle()
     after = await env.get("apps/v1", "Deployment", "biospark-api")

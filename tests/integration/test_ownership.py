@@ -94,13 +94,18 @@ async def test_a_foreign_namespace_is_refused_and_left_alone_until_adoption_is_a
     assert env.kubectl("get", "quota,limitrange,role,netpol,deploy", "-n", env.namespace, "-o", "name") == ""
     env.apply(adoptionPolicy="IfUnowned")
     await env.run()
+    assert await env.told("Stalled") == ("True", "NotOwned")
+    assert "its administrators have not let this environment take it over" in await env.message("Stalled")
+    assert await namespace_of(env) == before
+    env.kubectl("annotate", "namespace", env.namespace, f"biospark.ai/adoptable-by={env.name}")
+    await env.run()
     assert await env.told("NamespaceReady") == ("True", "Succeeded")
     await env.run()
     assert await env.told("AccessReady") == ("True", "Succeeded")
 
 
 async def test_a_refused_namespace_outlives_the_environment(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     theirs = someone_elses(env)
     create(env, *theirs)
     space, before = await namespace_of(env), await as_they_are(env, theirs)
@@ -127,7 +132,7 @@ async def test_a_foreign_object_in_our_namespace_is_refused_left_alone_and_the_w
 
 
 async def test_an_adopted_namespace_is_released_with_all_that_others_keep_in_it(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     env.kubectl("label", "namespace", env.namespace, "team=heart")
     theirs = someone_elses(env)
     create(env, *theirs)
@@ -154,7 +159,7 @@ async def test_an_adopted_namespace_is_released_with_all_that_others_keep_in_it(
 
 @pytest.mark.parametrize("retained", ["Retain", "Delete"])
 async def test_an_adopted_namespace_is_released_under_either_deletion_policy(env: Operated, retained: str) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     env.apply(adoptionPolicy="IfUnowned", deletionPolicy=retained)
     await env.settle()
     await env.torn_down()
@@ -162,7 +167,7 @@ async def test_an_adopted_namespace_is_released_under_either_deletion_policy(env
 
 
 async def test_what_was_adopted_stays_so_when_adoption_is_no_longer_allowed(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     env.apply(adoptionPolicy="IfUnowned")
     await env.settle()
     env.apply()
@@ -173,7 +178,7 @@ async def test_what_was_adopted_stays_so_when_adoption_is_no_longer_allowed(env:
 
 
 async def test_drift_of_an_adopted_object_is_repaired_and_it_stays_adopted(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     env.apply(adoptionPolicy="IfUnowned")
     await env.settle()
     before = await env.versions()
@@ -189,7 +194,7 @@ async def test_drift_of_an_adopted_object_is_repaired_and_it_stays_adopted(env: 
 
 
 async def test_adopted_objects_are_released_when_the_spec_no_longer_wants_them(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -200,6 +205,7 @@ async def test_adopted_objects_are_released_when_the_spec_no_longer_wants_them(e
     env.apply(adoptionPolicy="IfUnowned")
     await env.settle()
     assert await env.told("NetworkReady") == ("True", "Succeeded")
+    env.limit(isolation={"development": "Disabled"})
     env.apply(adoptionPolicy="IfUnowned", network={"isolation": "Disabled"})
     await env.settle()
     left = await env.get("networking.k8s.io/v1", "NetworkPolicy", "biospark-default-deny")
@@ -211,7 +217,7 @@ async def test_adopted_objects_are_released_when_the_spec_no_longer_wants_them(e
 
 
 async def test_an_adopted_service_that_only_we_set_any_more_keeps_its_values_when_released(env: Operated) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     create(env, service(env, "biospark-api"))
     env.apply(adoptionPolicy="IfUnowned")
     await env.settle()
@@ -298,13 +304,8 @@ async def raced(first: Operated, second: Operated) -> tuple[Operated, Operated]:
     return winner, loser
 
 
-@pytest.mark.parametrize("exists", [False, True])
-async def test_two_environments_that_take_one_namespace_at_the_same_moment(
-    operate: Callable[[], Operated], exists: bool
-) -> None:
+async def test_two_environments_that_take_one_namespace_at_the_same_moment(operate: Callable[[], Operated]) -> None:
     first, second = operate(), operate()
-    if exists:
-        first.kubectl("create", "namespace", first.namespace)
     first.apply(adoptionPolicy="IfUnowned")
     second.apply(adoptionPolicy="IfUnowned", namespace={"name": first.namespace})
     winner, loser = await raced(first, second)
@@ -336,7 +337,7 @@ async def test_what_somebody_creates_while_we_are_at_it_is_not_taken_over(env: O
     async def observe_too_early(of: Any) -> Any:
         seen = await observe(of)
         if not created:
-            env.kubectl("create", "namespace", env.namespace)
+            env.foreign_namespace()
             created.append(await namespace_of(env))
         return seen
 
@@ -367,7 +368,8 @@ TRACKING = {"argocd.argoproj.io/tracking-id": "team-a:/Namespace:/{name}"}
 async def test_a_namespace_of_helm_or_argo_cd_is_adopted_and_given_back_with_its_marks(
     env: Operated, manager: str, labels: dict[str, str], notes: dict[str, str]
 ) -> None:
-    metadata = {"name": env.namespace, "labels": labels, "annotations": notes}
+    consent = {"biospark.ai/adoptable-by": env.name}
+    metadata = {"name": env.namespace, "labels": labels, "annotations": {**notes, **consent}}
     space = json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     env.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", "-", input=space)
     ref = ObjectRef("v1", "Namespace", None, env.namespace)

@@ -112,6 +112,7 @@ async def test_drift(run: Restricted) -> None:
 async def test_the_adoption_of_a_namespace(run: Restricted) -> None:
     site = run.site()
     site.kubectl("create", "namespace", site.namespace)
+    site.kubectl("annotate", "namespace", site.namespace, f"biospark.ai/adoptable-by={site.name}")
     wanted = {"adoptionPolicy": "IfUnowned"}
     plan = await planned_without_a_trace(run, site, wanted)
     assert ("namespace", "Update", f"v1 Namespace {site.namespace}") in plan

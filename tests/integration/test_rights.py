@@ -45,6 +45,7 @@ async def everything_that_it_does(run: Restricted) -> None:
     source = f"pull-{site.name}"
     wanted = {**EVERYTHING, "registry": {"pullSecretRef": {"name": source}}}
     tools.kubectl("create", "namespace", adopted.namespace)
+    tools.kubectl("annotate", "namespace", adopted.namespace, f"biospark.ai/adoptable-by={adopted.name}")
     apply(tools, [pull_secret(source, "first")])
     site.apply(**wanted)
     adopted.apply(adoptionPolicy="IfUnowned")

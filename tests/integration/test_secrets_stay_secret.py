@@ -122,7 +122,7 @@ class World:
         apply(self.tools, [manifest])
         self.hidden.add(Place("", "secrets", NAMESPACE, name))
         site = self.run.site()
-        site.apply(registry={"pullSecretRef": {"name": name}}, network={"isolation": "Disabled"}, **spec)
+        site.apply(registry={"pullSecretRef": {"name": name}}, **spec)
         return site
 
     async def copied(self, site: Site) -> None:

@@ -59,6 +59,7 @@ class OperatorProcess:
             "HTTP_HOST": "127.0.0.1",
             "HTTP_PORT": str(self._port),
             "PLATFORM__API_IMAGE": IMAGE,
+            "PLATFORM__LIMITS__QUOTA__CPU": "9000",  # of environments whose pods fit on no node
         }
         # In an image, modules are compiled once; without that a start is mostly compilation.
         unwanted = {"KUBERNETES_SERVICE_HOST", "PYTHONDONTWRITEBYTECODE"}

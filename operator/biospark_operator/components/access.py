@@ -6,7 +6,8 @@ granted.
 
 A Viewer reads everything but Secrets. A Developer changes workloads and may enter pods; a pod may mount any
 Secret of its namespace, so keeping the verbs on Secrets from a Developer prevents accidents, not intent. An
-Admin also changes Secrets, routes, policies and access rights. Nobody changes the quota.
+Admin also changes Secrets, routes and access rights. Nobody changes the quota nor the network policies: they are the
+environment's, where the limits of the platform hold.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ ADMIN_RULES: Sequence[Rule] = (
     *DEVELOPER_RULES,
     _rule("", ("secrets",), (*_READ, *_WRITE)),
     _rule("", ("serviceaccounts",), _WRITE),
-    _rule("networking.k8s.io", ("ingresses", "networkpolicies"), _WRITE),
+    _rule("networking.k8s.io", ("ingresses",), _WRITE),
     _rule("policy", ("poddisruptionbudgets",), _WRITE),
     _rule(GROUP, ("rolebindings", "roles"), _WRITE),
 )
-"""Also change Secrets, routes, policies and access rights, these only as far as they reach themselves."""
+"""Also change Secrets, routes and access rights, these only as far as they reach themselves."""
 
 RULES: Mapping[AccessRole, Sequence[Rule]] = MappingProxyType(
     {

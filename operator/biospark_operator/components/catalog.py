@@ -37,7 +37,7 @@ def components(
     """
     servers_of_databases = Access(cluster, servers or Servers(), operator_namespace, platform.database)
     return (
-        namespace.component(cluster, operator_namespace),
+        namespace.component(cluster, operator_namespace, platform.network.namespaces()),
         access.component(cluster),
         registry.component(cluster, operator_namespace),
         network.component(cluster, platform.network),

@@ -5,30 +5,40 @@ The quota counts limits, so "2 CPU" is what all pods together can use at most, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.objects import Manifest
+from biospark_operator.components import ownership
 from biospark_operator.components.manifests import namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
 
 NAME = "namespace"
+#: Annotation of a namespace that somebody else made: the environment that may adopt it.
+ADOPTABLE_BY = "biospark.ai/adoptable-by"
+#: Says that the namespace is a protected environment's. The chart's admission policy refuses to delete it then, and
+#: lets nobody but the operator set the label or take it away.
+PROTECTED_LABEL, PROTECTED = "biospark.ai/deletion-protection", "true"
 #: What a container gets that says nothing of its own: a quota on limits admits none without.
 DEFAULT_LIMITS = {"cpu": "500m", "memory": "512Mi"}
 DEFAULT_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 
 
-def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
-    """Return the component; `operator_namespace` is never taken for an environment."""
+def component(cluster: Cluster, operator_namespace: str, platform_namespaces: Collection[str] = ()) -> ObjectsComponent:
+    """Return the component; `operator_namespace` and those of the platform are never taken for an environment."""
 
     def refusal(env: Environment, seen: Seen) -> Blocked | None:
-        why = refused(env.spec.namespace.name, operator_namespace)
-        return Blocked(Reason.NAMESPACE_REFUSED, why) if why else None
+        if why := refused(env.spec.namespace.name, operator_namespace, platform_namespaces):
+            return Blocked(Reason.NAMESPACE_REFUSED, why)
+        live = next((live for ref, live in seen.live.items() if ref.kind == "Namespace"), None)
+        why = unconsented(env, live) if live is not None else None
+        return Blocked(Reason.NOT_OWNED, why) if why else None
 
     return ObjectsComponent(
         name=NAME, condition=ConditionType.NAMESPACE_READY, cluster=cluster, build=build, refusal=refusal, tell=tell
@@ -45,12 +55,30 @@ def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:
     return {"namespace": env.spec.namespace.name}
 
 
-def refused(name: str, operator_namespace: str) -> str | None:
+def unconsented(env: Environment, live: Manifest) -> str | None:
+    """Say why a namespace may not be adopted although the environment wants it, or None.
+
+    Whoever writes environments would get at everything in any namespace: who administers it has to let them in.
+    """
+    wanted = env.spec.adoption_policy is AdoptionPolicy.IF_UNOWNED and ownership.is_unowned(live)
+    annotations = live["metadata"].get("annotations") or {}
+    if not wanted or ownership.is_ours(live, env.identity) or annotations.get(ADOPTABLE_BY) == env.name:
+        return None
+    name = live["metadata"]["name"]
+    return (
+        f"Namespace {name} exists and its administrators have not let this environment take it over; they do so with "
+        f"kubectl annotate namespace {name} {ADOPTABLE_BY}={env.name}"
+    )
+
+
+def refused(name: str, operator_namespace: str, platform_namespaces: Collection[str] = ()) -> str | None:
     """Say why a namespace can't be an environment's. The CRD refuses some of them, `IfUnowned` would adopt all."""
     if name == operator_namespace:
         owner = "the operator itself"
     elif name == "default" or name.startswith("kube-"):
         owner = "Kubernetes"
+    elif name in platform_namespaces:
+        owner = "the platform (platform.network)"
     else:
         return None
     return f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"
@@ -59,6 +87,8 @@ def refused(name: str, operator_namespace: str) -> str | None:
 def _namespace(env: Environment) -> Manifest:
     wanted = env.spec.namespace
     labels = {**wanted.labels, **_pod_security(wanted.pod_security.lower())}
+    if env.spec.deletion_protection:
+        labels[PROTECTED_LABEL] = PROTECTED
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": wanted.name, "labels": labels}}
 
 

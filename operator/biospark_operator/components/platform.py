@@ -16,6 +16,7 @@ from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
 from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.formats import DnsLabel, Labels, Port
+from biospark_operator.api.v1alpha1.limits import Limits
 from biospark_operator.api.v1alpha1.model import Model
 from biospark_operator.api.v1alpha1.workload import Image
 
@@ -102,6 +103,13 @@ class NetworkPeers(Model):
         description="Vault servers. Default: port 8200 in namespace `biospark-platform`.",
     )
 
+    def namespaces(self) -> frozenset[str]:
+        """Return the namespaces of the platform: the policies of every environment take their pods for its own."""
+        servers = (server.namespace for server in (*self.database, *self.vault))
+        return frozenset(
+            (self.gateway.namespace, self.prometheus.namespace, self.dns.namespace, *filter(None, servers))
+        )
+
 
 class Platform(Model):
     """The cluster as the operator has to know it."""
@@ -134,6 +142,7 @@ class Platform(Model):
     network: NetworkPeers = Field(
         default_factory=NetworkPeers, description="Whom the network policies of every environment let through."
     )
+    limits: Limits = Field(default_factory=Limits, description="How far environments may go, whoever writes them.")
 
     def defaults(self) -> PlatformDefaults:
         """Return what an environment takes from here where its spec says nothing."""

@@ -140,7 +140,7 @@ def _assembled(
         components=catalog.components(
             children, settings.platform, operator_namespace=settings.namespace, servers=servers
         ),
-        admit=admission(settings.platform.defaults(), settings.namespace),
+        admit=admission(settings.platform.defaults(), settings.namespace, settings.platform.limits),
         identify=identity_of,
         store=KubernetesStore(client, _identity(settings)),
         orphaning=OrphaningTrace(children, client, settings.namespace),

@@ -50,6 +50,11 @@ SECTIONS = {
         "The network of the platform",
         "Whom the [network policies](../concepts.md#network-isolation) of every environment let through.",
     ),
+    "platform.limits": (
+        "The limits of environments",
+        "What [editors of environments](../editors.md) may not ask for. What is written here binds environments, not "
+        "the other settings of the platform.",
+    ),
 }
 """Sections of the page: the objects whose fields get a table of their own, by key."""
 

@@ -182,7 +182,7 @@ async def test_a_foreign_secret_is_refused_left_alone_and_the_way_out_works(
 
 async def test_a_key_of_ones_own_is_adopted_and_given_back(env: Operated, database: dict[str, Any]) -> None:
     own = {TOKEN_KEY: token_keys.new_signing_key()}
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     literals = [f"--from-literal={key}={text}" for key, text in own.items()]
     env.kubectl("create", "secret", "generic", SECRET, "-n", env.namespace, *literals)
     env.apply(adoptionPolicy="IfUnowned", database=database)
@@ -195,7 +195,7 @@ async def test_a_key_of_ones_own_is_adopted_and_given_back(env: Operated, databa
 
 
 async def test_what_was_made_goes_from_a_namespace_that_stays(env: Operated, database: dict[str, Any]) -> None:
-    env.kubectl("create", "namespace", env.namespace)
+    env.foreign_namespace()
     env.apply(adoptionPolicy="IfUnowned", database=database)
     await settled(env)
     await env.torn_down()

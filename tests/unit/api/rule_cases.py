@@ -165,6 +165,12 @@ RULES = [
         good=subject(kind="Group", name="ops"),
     ),
     case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.1/8"), good=egress(cidr="10.0.0.1/32")),
+    case(
+        "network.egress[0].cidr",
+        RANGE_HINT,
+        bad=egress(cidr="::ffff:10.0.0.0/104"),
+        good=egress(cidr="64:ff9b::/96"),
+    ),
     case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.1"), good=egress(cidr="2001:db8::/32")),
     case("network.egress[0].cidr", RANGE_HINT, bad=egress(cidr="10.0.0.0/255.0.0.0"), good=egress(cidr="0.0.0.0/0")),
     case(
@@ -498,4 +504,10 @@ TRANSITION_HINT = (
     "{}.name can't be changed, added or removed after creation: put it back as it was, or create another environment"
 )
 TRANSITIONS = {section: TRANSITION_HINT.format(section) for section in ("namespace", "database")}
-"""Rules that compare with the stored object, which only the API server has."""
+"""Rules that compare with the stored object, which only the API server has: those about names."""
+
+PROTECTION_HINT = (
+    "write false in deletionProtection to give the protection up, or true to keep it: it ends neither with the profile "
+    "nor with the field"
+)
+"""The rule that an environment which is protected stays so."""

@@ -7,6 +7,7 @@ from biospark_operator.api.v1alpha1.crd import root_schema
 from tests.unit.api.rule_cases import (
     BOUNDS,
     FORMATS,
+    PROTECTION_HINT,
     RULES,
     TRANSITIONS,
     BoundCase,
@@ -49,7 +50,7 @@ def messages(schema: object) -> set[str]:
 
 def test_every_rule_of_the_schema_has_an_example() -> None:
     written = root_schema()
-    with_example = {rule.message for rule in RULES + FORMATS} | set(TRANSITIONS.values())
+    with_example = {rule.message for rule in RULES + FORMATS} | {*TRANSITIONS.values(), PROTECTION_HINT}
     status_formats = messages(written["properties"]["status"])
     assert messages(written) - status_formats == with_example
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import namespace, workload
 from biospark_operator.components.objects import Seen
-from biospark_operator.components.platform import Platform
+from biospark_operator.components.platform import NetworkPeers, Platform
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.outcome import Blocked
+from biospark_operator.engine.outcome import Blocked, Failed
 from tests.fakes.environments import environment
 from tests.unit.components.fake_cluster import FakeCluster
 
@@ -95,6 +96,51 @@ async def test_the_operators_own_namespace_is_never_taken() -> None:
     assert isinstance(refused, Blocked)
     assert refused.reason == Reason.NAMESPACE_REFUSED
     assert cluster.objects == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        ({"profile": "Production"}, "true"),
+        ({"deletionProtection": True}, "true"),
+        ({"profile": "Production", "deletionProtection": False}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_the_namespace_of_a_protected_environment_says_so(spec: dict[str, Any], label: str | None) -> None:
+    (found, *_) = namespace.build(environment(**spec))
+    assert found["metadata"]["labels"].get("biospark.ai/deletion-protection") == label
+
+
+async def refusal(env: Environment, *live: Manifest) -> Blocked | None:
+    component = namespace.component(FakeCluster(*live), "biospark-system", NetworkPeers().namespaces())
+    refused = component.refuse(env, await component.observe(env))
+    assert not isinstance(refused, Failed)
+    return refused
+
+
+def theirs(**annotations: str) -> Manifest:
+    metadata = {"name": "biospark-dev", "uid": "theirs", "resourceVersion": "1", "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+@pytest.mark.parametrize("annotations", [{}, {"biospark.ai/adoptable-by": "other"}], ids=str)
+async def test_a_namespace_is_adopted_only_by_the_environment_that_it_names(annotations: dict[str, str]) -> None:
+    env = environment(adoptionPolicy="IfUnowned")
+    refused = await refusal(env, theirs(**annotations))
+    assert refused is not None
+    assert refused.reason == Reason.NOT_OWNED
+    assert refused.message.endswith("kubectl annotate namespace biospark-dev biospark.ai/adoptable-by=dev")
+    assert await refusal(env, theirs(**{"biospark.ai/adoptable-by": "dev"})) is None
+
+
+@pytest.mark.parametrize("name", ["kong", "monitoring", "biospark-platform"])
+async def test_the_namespaces_of_the_platform_are_never_taken(name: str) -> None:
+    refused = await refusal(environment(namespace={"name": name}))
+    assert refused is not None
+    assert refused.reason == Reason.NAMESPACE_REFUSED
+    assert refused.message.startswith(f"namespace {name} belongs to the platform (platform.network);")
 
 
 def test_the_status_tells_the_name() -> None:

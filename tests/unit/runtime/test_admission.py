@@ -8,6 +8,7 @@ import pytest
 
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
+from biospark_operator.api.v1alpha1.limits import Limits
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
@@ -39,6 +40,36 @@ def test_the_platforms_server_is_that_of_environments_without_one() -> None:
     assert isinstance(env, Environment)
     assert env.spec.database.server is not None
     assert env.spec.database.server.host == "db.example"
+
+
+PRIVILEGED = {"namespace": {"podSecurity": "Privileged"}}
+
+
+def test_what_goes_beyond_the_limits_is_not_worked_on() -> None:
+    refused = admit(body(**PRIVILEGED, network={"isolation": "Disabled"}))
+    assert refused == Blocked(
+        Reason.LIMIT_EXCEEDED,
+        "spec.namespace.podSecurity: write Baseline or a stricter level; platform.limits.podSecurity allows nothing "
+        "weaker in this profile; spec.network.isolation: write Enforced; platform.limits.isolation allows nothing "
+        "weaker in this profile",
+    )
+
+
+def test_the_limits_are_the_platforms() -> None:
+    limits = Limits.model_validate({"podSecurity": {"development": "Privileged"}})
+    assert isinstance(admission(PlatformDefaults(), "biospark-system", limits)(body(**PRIVILEGED)), Environment)
+
+
+def test_the_limits_do_not_bind_the_platform_itself() -> None:
+    platform = Platform.model_validate({"database": {**SERVER, "sslMode": "Disable"}})
+    env = admit(body(profile="Production"), platform.defaults())
+    assert isinstance(env, Environment)
+
+
+def test_what_goes_beyond_the_limits_can_be_deleted() -> None:
+    resource = body(**PRIVILEGED, metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
+    identity = identity_of(resource)
+    assert (identity.deleting, identity.protected) == (True, False)
 
 
 @pytest.mark.parametrize(

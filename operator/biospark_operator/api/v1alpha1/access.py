@@ -53,7 +53,7 @@ class AccessBinding(Model):
 
     role: AccessRole = Field(
         description="Viewer reads everything but Secrets; Developer also changes workloads, not access rights or "
-        "quotas; Admin changes everything in the namespace but its quota."
+        "quotas; Admin changes everything in the namespace but its quota and network policies."
     )
     subjects: Annotated[tuple[Subject, ...], Unique(64, min_items=1)] = Field(description="Who has the role.")
 

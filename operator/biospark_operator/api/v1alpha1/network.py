@@ -2,7 +2,7 @@
 
 import re
 from enum import StrEnum
-from ipaddress import ip_network
+from ipaddress import IPv6Network, ip_network
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -49,17 +49,19 @@ class IngressSource(Model):
     )
 
 
-def _is_range(text: str) -> bool:
-    """As CEL sees it: Python would also take a bare address, a netmask, and leading zeros."""
+def is_range(text: str) -> bool:
+    """As CEL sees it: Python would also take a bare address, a netmask, leading zeros, and IPv4 written as IPv6."""
     try:
-        ip_network(text)
+        network = ip_network(text)
     except ValueError:
+        return False
+    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None:
         return False
     return re.fullmatch("[^/%]+/(0|[1-9][0-9]*)", text) is not None
 
 
 def _inside(inner: str, outer: str) -> bool:
-    if not (_is_range(inner) and _is_range(outer)):
+    if not (is_range(inner) and is_range(outer)):
         return False
     small, large = ip_network(inner), ip_network(outer)
     return (
@@ -77,7 +79,7 @@ class EgressTarget(Model):
             "cidr",
             "write an address range whose host bits are zero, such as 10.20.0.0/16 or 2001:db8::/32",
             cel="isCIDR(self.cidr) && cidr(self.cidr) == cidr(self.cidr).masked()",
-            holds=lambda s: _is_range(s.cidr),
+            holds=lambda s: is_range(s.cidr),
         ),
         Rule(
             "except",

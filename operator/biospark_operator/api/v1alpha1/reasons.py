@@ -67,6 +67,11 @@ class Reason(StrEnum):
         "A waiver ends more than 90 days ahead.",
         "Bring `expiresAt` of the waiver that the message names within 90 days.",
     )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        "The spec goes beyond what `platform.limits` of the operator allows.",
+        "Write what the message says, or have the administrator of the operator raise the limit that it names.",
+    )
     PLATFORM_SETTING_MISSING = (
         "PlatformSettingMissing",
         "A value is neither in the spec nor among the platform settings of the operator.",

@@ -74,6 +74,13 @@ class Spec(Model):
         _unchangeable("namespace", "__namespace__"),
         _unchangeable("database", "database"),
         Rule(
+            "deletionProtection",
+            "write false in deletionProtection to give the protection up, or true to keep it: it ends neither with "
+            "the profile nor with the field",
+            cel="has(self.deletionProtection) || self.profile == 'Production' || "
+            "!(has(oldSelf.deletionProtection) ? oldSelf.deletionProtection : oldSelf.profile == 'Production')",
+        ),
+        Rule(
             "host",
             "write the public name of the API in host, such as api.dev.example.com, or set gateway.provider to None",
             cel="has(self.host) || self.?gateway.?provider.orValue('') == 'None'",
@@ -118,7 +125,9 @@ class Spec(Model):
         "What holds no data always goes. Default Retain.",
     )
     deletion_protection: bool | None = Field(
-        None, description="While true, deleting the environment is refused. Default by profile."
+        None,
+        description="While true, deleting the environment or its namespace is refused. Default by profile. What is "
+        "protected stays so until this is false: a profile that protects nothing can be chosen only together with it.",
     )
     adoption_policy: AdoptionPolicy = Field(
         AdoptionPolicy.NEVER,

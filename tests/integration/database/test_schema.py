@@ -166,7 +166,7 @@ async def test_a_migration_that_destroys_data_waits_until_it_is_allowed(
     assert report.facts["database"]["schemaRevision"] == "0002"
     one.wishes = {"migrations": {"allowDestructive": True}}
     planned = (await one.run_schema(apply=False)).planned
-    assert [action.destructive for action in planned] == [True, False, False]
+    assert [action.destructive for action in planned] == [True, *(False for _ in release[3:])]
 
 
 async def test_a_schema_of_a_newer_release_is_left_alone_and_what_is_built_on_it_goes_on(one: Operated) -> None:

@@ -107,6 +107,7 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
         _patience: asyncio.TimerHandle | None = None
         _received = 0
         _in_head = True
+        _is_offer = False
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
@@ -135,7 +136,8 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
-            if self._is_offer():
+            self._is_offer = self.parser.should_upgrade() and self.parser.get_method() != _DEMANDS_UPGRADE
+            if self._is_offer:
                 return  # the head comes again
             self._in_head = False
             self._end()
@@ -145,11 +147,8 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
-            if not self._is_offer():
+            if not self._is_offer:
                 super().on_message_complete()
-
-        def _is_offer(self) -> bool:
-            return bool(self.parser.should_upgrade()) and self.parser.get_method() != _DEMANDS_UPGRADE
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()

@@ -7,7 +7,7 @@ range, text that is too long.
 import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -35,6 +35,19 @@ class Input(BaseModel):
     """A request body. Unknown fields are refused: a misspelt one would be lost silently."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    holds_documents: ClassVar[bool]
+    """Whether a field is any JSON, of which nothing may change on the way."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Look at the fields."""
+        super().__pydantic_init_subclass__(**options)
+        cls.holds_documents = any(_is_document(field.annotation) for field in cls.model_fields.values())
+
+
+def _is_document(annotation: Any) -> bool:
+    return get_origin(annotation) in {dict, list} or any(map(_is_document, get_args(annotation)))
 
 
 class Filter(BaseModel):

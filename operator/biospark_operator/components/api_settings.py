@@ -42,7 +42,9 @@ def settings(env: Environment, platform: Platform) -> dict[str, str]:
         # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
         "DRAIN_SECONDS": str(platform.drain_seconds),
         "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),
-        **({} if server is None else {**_database(env, server), **_tokens(env), **_administrator(env)}),
+        **(
+            {} if server is None else {**_database(env, server), **_tokens(env), **_administrator(env), **_erasure(env)}
+        ),
     }
 
 
@@ -75,6 +77,11 @@ def _administrator(env: Environment) -> dict[str, str]:
         "BOOTSTRAP_ADMIN_EMAIL": env.spec.api.bootstrap_admin.email,
         "BOOTSTRAP_ADMIN_PASSWORD_FILE": f"{SECRETS_PATH}/{secrets.ADMIN_PASSWORD}",
     }
+
+
+def _erasure(env: Environment) -> dict[str, str]:
+    days = env.spec.api.erase_deleted_days
+    return {} if days is None else {"ERASE_DELETED_DAYS": str(days)}
 
 
 def pool_size(env: Environment) -> int:

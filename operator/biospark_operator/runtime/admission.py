@@ -63,6 +63,8 @@ def _wish_for_database(spec: Spec) -> str | None:
         return "spec.api.bootstrapAdmin needs a database"
     if spec.api.token_lifetime is not None:
         return "spec.api.tokenLifetime needs a database"
+    if spec.api.erase_deleted_days is not None:
+        return "spec.api.eraseDeletedDays needs a database"
     return None
 
 

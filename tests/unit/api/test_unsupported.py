@@ -72,6 +72,7 @@ def test_managed_sections_are_accepted() -> None:
                 "resources": {"limits": {"cpu": 1}},
                 "tokenLifetime": "1h",
                 "bootstrapAdmin": {"email": "a@b.example"},
+                "eraseDeletedDays": 30,
             },
         )
         == []

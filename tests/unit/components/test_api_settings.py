@@ -74,7 +74,8 @@ def test_the_api_takes_all_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         (tmp_path / name).write_text(text)
     told = settings(
         database={"server": {**SERVER, "caSecretRef": {"name": "ca"}}, "connectionLimit": 20},
-        api={"bootstrapAdmin": {"email": "admin@example.com"}, "tokenLifetime": "1m"},
+        profile="Production",
+        api={"bootstrapAdmin": {"email": "admin@example.com"}, "tokenLifetime": "1m", "eraseDeletedDays": 30},
     )
     for name, value in told.items():
         path = tmp_path / Path(value).name if name.endswith("_FILE") else value
@@ -82,6 +83,15 @@ def test_the_api_takes_all_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     loaded = load_settings()
     assert (loaded.database_host, loaded.database_user) == ("db.example", "biospark_dev_app_1")
     assert loaded.token_lifetime_seconds == 60
+    assert (loaded.erase_deleted_days, loaded.docs) == (30, False)
+
+
+def test_production_serves_no_documentation_and_deleted_patients_are_kept_unless_it_is_said() -> None:
+    database = {"server": SERVER}
+    assert settings(profile="Production", database=database)["DOCS"] == "false"
+    for profile in ("Development", "Staging"):
+        assert "DOCS" not in settings(profile=profile, database=database)
+    assert "ERASE_DELETED_DAYS" not in settings(profile="Production", database=database)
 
 
 @pytest.mark.parametrize("limit", [*range(1, 80), 100, 500, 5000])

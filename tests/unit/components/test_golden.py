@@ -58,6 +58,7 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
             "image": "registry.example/biospark/api:2",
             "tokenLifetime": "1h",
             "bootstrapAdmin": {"email": "admin@example.com"},
+            "eraseDeletedDays": 365,
             "autoscaling": {"minReplicas": 3, "maxReplicas": 10, "targetCPUPercent": 60},
             "resources": {"limits": {"memory": "2Gi"}},
         },

@@ -80,6 +80,7 @@ def test_what_goes_beyond_the_limits_can_be_deleted() -> None:
         {"database": {"extensions": [{"name": "hstore"}]}},
         {"api": {"bootstrapAdmin": {"email": "admin@example.com"}}},
         {"api": {"tokenLifetime": "1h"}},
+        {"api": {"eraseDeletedDays": 30}},
     ],
     ids=str,
 )

@@ -143,6 +143,7 @@ def _api(spec: Spec, profile: ProfileDefaults, platform: PlatformDefaults) -> Ef
         pod_disruption_budget=profile.spread,
         token_lifetime=wanted.token_lifetime or min(DEFAULT_TOKEN_LIFETIME, longest),
         bootstrap_admin=wanted.bootstrap_admin,
+        erase_deleted_days=wanted.erase_deleted_days,
     )
 
 

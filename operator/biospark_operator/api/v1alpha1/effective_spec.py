@@ -93,6 +93,7 @@ class EffectiveApi(Model):
     """Whether voluntary disruptions are limited to one replica at a time."""
     token_lifetime: GoDuration
     bootstrap_admin: BootstrapAdmin | None
+    erase_deleted_days: int | None
 
 
 class EffectiveLoadProbe(LoadProbe):

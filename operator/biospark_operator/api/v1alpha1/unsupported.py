@@ -39,6 +39,7 @@ MANAGED = frozenset(
         "api.resources",
         "api.tokenLifetime",
         "api.bootstrapAdmin",
+        "api.eraseDeletedDays",
     }
 )
 """Fields, with everything below them, that have an effect."""

@@ -140,3 +140,10 @@ class ApiService(Model):
     bootstrap_admin: BootstrapAdmin | None = Field(
         None, description="The first administrator; needs a database. Default: none."
     )
+    erase_deleted_days: int | None = Field(
+        None,
+        ge=1,
+        le=36_500,
+        description="Days after which the API erases deleted patients with their health records; needs a database. "
+        "Default: they are kept.",
+    )

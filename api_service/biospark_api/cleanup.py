@@ -24,6 +24,8 @@ _EXPIRING = (
     ("sessions", "id", "7 days"),
     ("revoked_tokens", "jti", "0"),
     ("login_failures", "subject", "0"),
+    ("login_attempts", "account, address", "0"),
+    ("familiar_addresses", "account, address", "0"),
     ("idempotency_keys", "user_id, key", "0"),
 )
 

@@ -54,7 +54,12 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Service
         tokens,
         Passwords(settings.password_queue),
         audit,
-        Limits(settings.login_failures_per_account, settings.login_failures_per_address, settings.login_window_seconds),
+        Limits(
+            settings.login_failures_per_account,
+            settings.login_failures_per_address,
+            settings.login_failures_elsewhere,
+            settings.login_window_seconds,
+        ),
     )
     tasks = [asyncio.create_task(work) for work in _background(services, secrets)]
     try:

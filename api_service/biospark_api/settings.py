@@ -191,12 +191,25 @@ class Settings(BaseSettings):
         default=16, ge=1, le=1000, description="Most logins that wait for the password check; beyond it 503."
     )
     login_failures_per_account: int = Field(
-        default=10, ge=1, le=10_000, description="Wrong passwords of one account within the window; then 429."
+        default=10,
+        ge=2,
+        le=10_000,
+        description="Wrong passwords for one account from one address within the window that cost no time. The next "
+        "one costs a second, and each further one twice as much; until then the answer is 429.",
     )
     login_failures_per_address: int = Field(
-        default=100, ge=1, le=1_000_000, description="Wrong passwords from one address within the window; then 429."
+        default=100, ge=2, le=1_000_000, description="The same for all accounts together, from one address."
     )
-    login_window_seconds: int = Field(default=900, ge=1, le=86_400, description="The window of both limits.")
+    login_failures_elsewhere: int = Field(
+        default=20,
+        ge=2,
+        le=1_000_000,
+        description="The same for one account, from all addresses together that it did not log in from within 90 "
+        "days. Addresses that it did log in from are not held up by it.",
+    )
+    login_window_seconds: int = Field(
+        default=900, ge=1, le=86_400, description="The window of these limits, and the longest wait."
+    )
     trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         default="",
         description="Networks of the gateway (CIDR, with commas between). Only what they say about the client's "

@@ -293,58 +293,20 @@ def test_what_a_gateway_says_about_the_user_is_not_believed(service: Service) ->
     assert service.client().get(ME, headers=claims).status_code == 401
 
 
-def test_wrong_passwords_close_an_account_for_a_while(start: Callable[..., Service]) -> None:
-    service = start(login_failures_per_account=3, login_window_seconds=60)
+def test_failures_are_in_the_audit_log_and_forgotten_after_the_window(start: Callable[..., Service]) -> None:
+    service = start(login_failures_per_account=3, login_window_seconds=1)
     service.add_user("a@test.example", "clinician")
     service.add_user("b@test.example", "clinician")
     client = service.client()
-    wrong = [client.post(LOGIN, json={"email": "a@test.example", "password": f"no{n}"}) for n in range(5)]
-    assert [answer.status_code for answer in wrong] == [401, 401, 401, 429, 429]
-    assert 0 < int(wrong[-1].headers["retry-after"]) <= 60
-    right = client.post(LOGIN, json={"email": "A@test.example", "password": PASSWORD})
-    assert right.status_code == 429
-    assert service.login("b@test.example")
-    assert len(service.audit(action="auth.login", status=401)) <= 3
-    service.await_audit(action="auth.login", outcome="denied", status=429)
-
-
-def test_failures_are_forgotten_after_a_login_and_after_the_window(start: Callable[..., Service]) -> None:
-    service = start(login_failures_per_account=3, login_window_seconds=2)
-    service.add_user("a@test.example", "clinician")
-    client = service.client()
 
     def wrong() -> int:
-        return client.post(LOGIN, json={"email": "a@test.example", "password": "no"}).status_code
+        return client.post(LOGIN, json={"email": "A@test.example", "password": "no"}).status_code
 
-    assert [wrong(), wrong()] == [401, 401]
-    service.login("a@test.example")
-    assert [wrong(), wrong(), wrong()] == [401, 401, 401]
-    service.await_true(lambda: wrong() == 401, 10, "the end of the window")
-
-
-def test_wrong_passwords_close_an_address_of_the_trusted_proxy_only(start: Callable[..., Service]) -> None:
-    service = start(login_failures_per_address=3, trusted_proxies="127.0.0.0/8, 10.0.0.0/8")
-    client = service.client()
-
-    def status(forwarded: str) -> int:
-        body = {"email": address(), "password": "no"}
-        return client.post(LOGIN, json=body, headers={"X-Forwarded-For": forwarded}).status_code
-
-    # What the client put in front of the list is its own invention; hops inside of the cluster are skipped.
-    assert [status(f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}") for n in range(4)] == [401, 401, 401, 429]
-    assert status("203.0.113.8") == 401
-
-
-def test_without_a_trusted_proxy_the_header_is_not_believed(start: Callable[..., Service]) -> None:
-    service = start(login_failures_per_address=3)
-    client = service.client()
-    statuses = [
-        client.post(
-            LOGIN, json={"email": address(), "password": "no"}, headers={"X-Forwarded-For": f"203.0.113.{n}"}
-        ).status_code
-        for n in range(4)
-    ]
-    assert statuses == [401, 401, 401, 429]
+    assert [wrong() for _ in range(4)] == [401, 401, 401, 429]
+    assert service.login("b@test.example")
+    service.await_audit(action="auth.login", outcome="denied", status=401)
+    service.await_audit(action="auth.login", outcome="denied", status=429)
+    service.await_true(lambda: [wrong(), wrong()] == [401, 401], 10, "the end of the window")
 
 
 def test_expired_token_is_refused_though_it_was_believed_before(start: Callable[..., Service]) -> None:

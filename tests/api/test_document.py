@@ -64,12 +64,16 @@ def test_examples_of_the_document_work_and_the_answers_have_their_shape(service:
 
 
 # What ends the session of whoever calls it, or of the user that it finds in a list: in a run of its own.
-ENDING = ("logout", "change_password", "change_user", "reset_password")
+ENDING = (
+    *("logout", "change_password", "change_user", "reset_password"),
+    *("end_own_sessions", "end_sessions", "end_sessions_of_everybody"),
+)
 
 
 @pytest.mark.parametrize("selection", ["exclude", "include"])
 def test_schemathesis_finds_nothing(start: Callable[..., Service], tmp_path: Path, selection: str) -> None:
-    service = start(login_failures_per_account=10_000, login_failures_per_address=1_000_000, password_queue=1000)
+    many = {"login_failures_per_account": 10_000, "login_failures_per_address": 1_000_000}
+    service = start(**many, login_failures_elsewhere=1_000_000, password_queue=1000)
     number = "100" if os.environ.get("BIOSPARK_LONG") else "4"
     arguments = [
         *("run", f"{service.url}/openapi.json", "--header", f"Authorization: Bearer {service.token_of('admin')}"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from biospark_api.database.check import NEEDED
 from tests.api.postgres import MIGRATOR_PASSWORD, Server, running
 from tests.api.service import Load, Service, running_service
 from tests.api.test_patients import PATIENTS, ada
@@ -55,7 +56,7 @@ def test_service_lives_through_a_database_that_is_empty_then_migrated_then_away_
         client = service.client()
         behind = client.get("/readyz")
         assert behind.status_code == 503
-        assert behind.json()["checks"][0]["detail"] == "The schema is at revision none; this release needs 0005."
+        assert behind.json()["checks"][0]["detail"] == f"The schema is at revision none; this release needs {NEEDED}."
         assert client.get("/healthz").status_code == 200
 
         _migrate(own_server, "outage")

@@ -1,6 +1,7 @@
 """The permission table: every role at every operation, against a list that is written down a second time."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ ALLOWED: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/api/v1/auth/me"): ALL,
     ("POST", "/api/v1/auth/logout"): ALL,
     ("POST", "/api/v1/auth/password"): ALL,
+    ("DELETE", "/api/v1/auth/sessions"): ALL,
     ("GET", "/api/v1/patients"): HEALTH,
     ("POST", "/api/v1/patients"): CLINICAL,
     ("POST", "/api/v1/patients/_search"): HEALTH,
@@ -42,6 +44,9 @@ ALLOWED: dict[tuple[str, str], frozenset[str] | None] = {
     ("GET", "/api/v1/users/{user_id}"): frozenset({"admin", "auditor"}),
     ("PATCH", "/api/v1/users/{user_id}"): ADMIN,
     ("POST", "/api/v1/users/{user_id}/password"): ADMIN,
+    ("DELETE", "/api/v1/users/{user_id}/sessions"): ADMIN,
+    ("DELETE", "/api/v1/users/{user_id}/failures"): ADMIN,
+    ("DELETE", "/api/v1/users/sessions"): ADMIN,
     ("GET", "/api/v1/audit"): frozenset({"admin", "auditor"}),
 }
 DECLARED = {(method, path): operation for domain in DOMAINS for method, path, operation in domain.declared}
@@ -83,12 +88,16 @@ def _request(service: Service, method: str, path: str) -> tuple[str, dict[str, A
 
 
 @pytest.mark.parametrize(("method", "path"), ALLOWED, ids=lambda value: str(value))
-def test_operation_does_what_the_role_may_and_refuses_the_others(service: Service, method: str, path: str) -> None:
+def test_operation_does_what_the_role_may_and_refuses_the_others(
+    service: Service, start: Callable[..., Service], method: str, path: str
+) -> None:
     allowed = ALLOWED[method, path]
+    if path == "/api/v1/users/sessions":
+        service = start()  # where it ends the sessions of no other test
     for role in ROLES if allowed is not None else ():
         url, options = _request(service, method, path)
         # A session of its own for what ends it.
-        own = path in {"/api/v1/auth/logout", "/api/v1/auth/password"}
+        own = path in {"/api/v1/auth/logout", "/api/v1/auth/password", "/api/v1/auth/sessions"}
         service.add_user(f"{role}@table.example", role)
         client = service.client(service.login(f"{role}@table.example")["token"]) if own else service.as_role(role)
         answer = client.request(method, url, **options)

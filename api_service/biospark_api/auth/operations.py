@@ -15,6 +15,7 @@ from biospark_api.auth.tokens import Principal, unauthorized
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
 from biospark_api.database.pool import transaction
+from biospark_api.problems import ProblemError
 
 auth = Operations("/api/v1/auth", "auth")
 keys = Operations("/.well-known", "auth")
@@ -23,6 +24,7 @@ _LOGIN = Contract("Log in", answer=Session, body=Credentials, problems=(401, 429
 _REFRESH = Contract("Get the next token of a session", answer=Session, body=RefreshRequest, problems=(401,))
 _ME = Contract("Tell whose token this is", answer=Me)
 _LOGOUT = Contract("Log out", status=204)
+_SESSIONS = Contract("End all own sessions", status=204)
 _PASSWORD = Contract("Change the own password", status=204, body=PasswordChange, problems=(429,))
 _JWKS = Contract("Get the keys that verify tokens", answer=JsonWebKeySet)
 
@@ -32,13 +34,11 @@ async def login(call: Call) -> Response:
     """The answer takes as long, and says the same, for a wrong password and for a user who does not exist."""
     given = await call.body(Credentials)
     services = call.services
-    attempt = _attempt(call, given.email)
-    await throttle.refuse_beyond(services.limits, attempt, services.pool)
+    attempt = await _counted(call, given.email)
     user = await queries.user_by_email(services.pool, given.email)
     call.target = user["id"] if user else None
-    right = await services.passwords.verify(user["password_hash"] if user else None, given.password)
+    right = await _verified(call, attempt, user, given.password)
     if user is None or not right or not user["active"]:
-        await throttle.count_failure(services.limits, attempt, services.pool)
         raise _refused()
     if services.passwords.outdated(user["password_hash"]):
         better = await services.passwords.hash(given.password)
@@ -50,7 +50,7 @@ async def login(call: Call) -> Response:
         session = await queries.open_session(connection, user, _hash(refresh), seconds, call.entry())
         if session is None:
             raise _refused()
-        await queries.clear_failures(connection, attempt.account)
+        await attempt.succeeded(connection)
     return _session(call, user, session, refresh)
 
 
@@ -107,16 +107,25 @@ async def change_password(call: Call) -> Response:
     given = await call.body(PasswordChange)
     services, who = call.services, call.principal
     call.target = who.user_id
-    attempt = _attempt(call, who.email)
-    await throttle.refuse_beyond(services.limits, attempt, services.pool)
+    attempt = await _counted(call, who.email)
     user = await queries.user_by_id(services.pool, who.user_id)
-    if not await services.passwords.verify(user["password_hash"] if user else None, given.current):
-        await throttle.count_failure(services.limits, attempt, services.pool)
+    if not await _verified(call, attempt, user, given.current):
         raise _refused()
     stored = await services.passwords.new(given.password, about=who.email)
-    async with services.pool.connection() as connection:
+    async with transaction(services.pool) as connection:
+        await attempt.succeeded(connection)
         await queries.set_password(connection, who.user_id, stored, call.entry(204))
     services.tokens.forget_user(who.user_id)
+    return Response(status_code=204)
+
+
+@auth.add("DELETE", "/sessions", "auth.end_sessions", Permission.OWN_SESSION, _SESSIONS)
+async def end_own_sessions(call: Call) -> Response:
+    """Logs the user out everywhere, here as well: no token and no refresh token of before is accepted."""
+    call.target = call.principal.user_id
+    async with call.services.pool.connection() as connection:
+        await queries.end_all_sessions(connection, call.target, call.entry(204))
+    call.services.tokens.forget_user(call.target)
     return Response(status_code=204)
 
 
@@ -132,8 +141,18 @@ def _refused() -> Any:
     return unauthorized("The e-mail address or the password is wrong.", None)
 
 
-def _attempt(call: Call, email: str) -> throttle.Attempt:
-    return throttle.attempt_of(email, call.client_address)
+async def _counted(call: Call, email: str) -> throttle.CountedAttempt:
+    services = call.services
+    services.passwords.refuse_beyond_queue()
+    return await throttle.count(services.limits, throttle.attempt_of(email, call.client_address), services.pool)
+
+
+async def _verified(call: Call, attempt: throttle.CountedAttempt, user: DictRow | None, password: str) -> bool:
+    try:
+        return await call.services.passwords.verify(user["password_hash"] if user else None, password)
+    except ProblemError:  # too many wait
+        await attempt.take_back(call.services.pool)
+        raise
 
 
 def _principal(user: DictRow) -> Principal:

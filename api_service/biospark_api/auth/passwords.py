@@ -64,9 +64,13 @@ class Passwords:
         """End the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, work: Callable[[], _Result]) -> _Result:
+    def refuse_beyond_queue(self) -> None:
+        """Raise the 503 problem when too many wait."""
         if self.waiting >= self._queue:
             raise ProblemError(503, "Too many logins at once; try again.", headers={"Retry-After": "1"})
+
+    async def _run(self, work: Callable[[], _Result]) -> _Result:
+        self.refuse_beyond_queue()
         self.waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)

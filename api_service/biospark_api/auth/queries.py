@@ -25,8 +25,8 @@ SELECT id, email, password_hash, role, active, token_generation FROM users WHERE
 """
 
 _OPEN_SESSION = audited("""
-INSERT INTO sessions (user_id, expires_at)
-SELECT id, now() + make_interval(secs => %(seconds)s) FROM users
+INSERT INTO sessions (user_id, expires_at, token_generation)
+SELECT id, now() + make_interval(secs => %(seconds)s), token_generation FROM users
 WHERE id = %(user)s AND active AND token_generation = %(generation)s
 RETURNING id
 """)
@@ -36,9 +36,12 @@ INSERT INTO refresh_tokens (token_hash, session_id, expires_at)
 SELECT %(hash)s, id, expires_at FROM sessions WHERE id = %(session)s
 """
 
+# A session of a release that did not write down its generation counts until something about the user changes.
 _REFRESH = """
 SELECT refresh_tokens.used_at IS NOT NULL AS used, sessions.id AS session_id,
-       sessions.revoked_at IS NOT NULL OR sessions.expires_at <= now() OR NOT users.active AS ended,
+       sessions.revoked_at IS NOT NULL OR sessions.expires_at <= now() OR NOT users.active
+       OR NOT coalesce(sessions.token_generation = users.token_generation, sessions.created_at > users.updated_at)
+           AS ended,
        users.id, users.email, users.role, users.token_generation
 FROM refresh_tokens JOIN sessions ON sessions.id = refresh_tokens.session_id JOIN users ON users.id = sessions.user_id
 WHERE token_hash = %s
@@ -65,21 +68,79 @@ WHERE id = %(user)s RETURNING id
 
 _REHASH = "UPDATE users SET password_hash = %s WHERE id = %s AND password_hash = %s"
 
-_FAILURES = """
-SELECT subject, failures, greatest(1, ceil(extract(epoch FROM expires_at - now())))::int AS seconds
-FROM login_failures WHERE subject = ANY(%s) AND expires_at > now()
+_END_ALL_SESSIONS = audited("""
+UPDATE users SET token_generation = token_generation + 1, version = version + 1, updated_at = now()
+WHERE id = %(user)s RETURNING id
+""")
+
+# In one order, so that two who do this at once do not wait for each other.
+_END_SESSIONS_OF_EVERYBODY = """
+UPDATE users SET token_generation = token_generation + 1, version = version + 1, updated_at = now()
+FROM (SELECT id FROM users ORDER BY id FOR UPDATE) AS everybody WHERE users.id = everybody.id
 """
 
-# In the order of the subjects: two logins at once must not wait for each other.
-_ADD_FAILURES = """
-INSERT INTO login_failures AS old (subject, failures, expires_at)
-SELECT subject, 1, now() + make_interval(secs => %s) FROM unnest(%s) AS subject ORDER BY subject
-ON CONFLICT (subject) DO UPDATE SET
-    failures = CASE WHEN old.expires_at > now() THEN old.failures + 1 ELSE 1 END,
-    expires_at = CASE WHEN old.expires_at > now() THEN old.expires_at ELSE excluded.expires_at END
+_NOTE = audited("SELECT %(user)s::uuid AS id")
+
+# An address that an account logged in from is none of those that it has in common with everybody else.
+_SUBJECTS = """
+SELECT %(account)s::bytea AS account, %(address)s::bytea AS address
+UNION ALL SELECT '', %(address)s
+UNION ALL SELECT %(account)s, '' WHERE NOT EXISTS (
+    SELECT FROM familiar_addresses WHERE account = %(account)s AND address = %(address)s AND expires_at > now()
+)
 """
 
-_CLEAR_FAILURES = "DELETE FROM login_failures WHERE subject = %s"
+_WAIT = f"""
+SELECT ceil(extract(epoch FROM max(not_before) - clock_timestamp()))::int AS seconds
+FROM login_attempts WHERE (account, address) IN ({_SUBJECTS}) AND not_before > clock_timestamp()
+"""
+
+_FAILED = "CASE WHEN old.expires_at > clock_timestamp() THEN old.failures + 1 ELSE 1 END"
+_FREE = """
+CASE WHEN old.account = '' THEN %(per_address)s WHEN old.address = '' THEN %(elsewhere)s ELSE %(per_account)s END
+"""
+# The first failure beyond what is free costs a second.
+_DELAY = f"""
+make_interval(secs => CASE WHEN {_FAILED} < {_FREE} THEN 0
+                      ELSE least(%(window_seconds)s, 2 ^ least({_FAILED} - {_FREE}, 30)) END)
+"""
+_UNTIL = "CASE WHEN old.expires_at > clock_timestamp() THEN old.expires_at ELSE excluded.expires_at END"
+
+# In the order of the subjects: two logins at once must not wait for each other. What has to wait is not updated, and
+# so not returned. The first failure is never one too many.
+_COUNT_ATTEMPT = f"""
+WITH subjects AS ({_SUBJECTS}), counted AS (
+    INSERT INTO login_attempts AS old (account, address, failures, not_before, expires_at)
+    SELECT account, address, 1, now(), now() + make_interval(secs => %(window_seconds)s)
+    FROM subjects ORDER BY account, address
+    ON CONFLICT (account, address) DO UPDATE SET
+        failures = {_FAILED},
+        not_before = clock_timestamp() + {_DELAY},
+        expires_at = greatest({_UNTIL}, clock_timestamp() + {_DELAY})
+    WHERE old.not_before <= clock_timestamp()
+    RETURNING account, address
+)
+SELECT account, address, (SELECT count(*) FROM subjects) = (SELECT count(*) FROM counted) AS allowed FROM counted
+"""
+
+_TAKE_BACK = """
+WITH counted AS (
+    SELECT account, address FROM login_attempts
+    WHERE (account, address) IN (SELECT * FROM unnest(%s::bytea[], %s::bytea[]))
+    ORDER BY account, address FOR UPDATE
+)
+UPDATE login_attempts AS old SET failures = greatest(0, failures - 1), not_before = least(not_before, now())
+FROM counted WHERE old.account = counted.account AND old.address = counted.address
+"""
+
+_FORGET_ATTEMPTS = "DELETE FROM login_attempts WHERE account = %s"
+
+_WELCOME = """
+WITH forgotten AS (DELETE FROM login_attempts WHERE account = %(account)s AND address = %(address)s)
+INSERT INTO familiar_addresses (account, address, expires_at)
+VALUES (%(account)s, %(address)s, now() + interval '90 days')
+ON CONFLICT (account, address) DO UPDATE SET expires_at = excluded.expires_at
+"""
 
 _FIRST_ADMINISTRATOR = """
 INSERT INTO users (email, password_hash, role)
@@ -153,21 +214,60 @@ async def rehash(pool: Pool, user: str, old: str, new: str) -> None:
         await connection.execute(_REHASH, (new, user, old))
 
 
-async def failures(pool: Pool, subjects: list[bytes]) -> list[DictRow]:
-    """Failures in the present window, and the seconds until it ends."""
-    async with pool.connection() as connection:
-        return await (await connection.execute(_FAILURES, (subjects,))).fetchall()
+async def end_all_sessions(connection: Connection, user: str, entry: dict[str, Any]) -> bool:
+    """Make all tokens of a user invalid; whether there is such a user."""
+    return (await connection.execute(_END_ALL_SESSIONS, {"user": user, **entry})).rowcount == 1
 
 
-async def add_failures(pool: Pool, subjects: list[bytes], window_seconds: int) -> None:
-    """Count one failure for each subject."""
-    async with pool.connection() as connection:
-        await connection.execute(_ADD_FAILURES, (window_seconds, subjects))
+async def end_sessions_of_everybody(connection: Connection, entry: dict[str, Any]) -> None:
+    """Make all tokens invalid. Needs a transaction."""
+    await connection.execute(_END_SESSIONS_OF_EVERYBODY)
+    await connection.execute(_NOTE, {"user": None, **entry})
 
 
-async def clear_failures(connection: Connection, subject: bytes) -> None:
-    """Forget the failures of an account."""
-    await connection.execute(_CLEAR_FAILURES, (subject,))
+async def seconds_to_wait(connection: Connection, account: bytes, address: bytes) -> int | None:
+    """Until an account may be tried again from an address; None or 0 for now."""
+    row = await (await connection.execute(_WAIT, {"account": account, "address": address})).fetchone()
+    return row["seconds"] if row else None
+
+
+async def count_attempt(
+    connection: Connection, account: bytes, address: bytes, limits: dict[str, int]
+) -> list[tuple[bytes, bytes]] | None:
+    """Count a failure; what it was counted for, or None when one of them has to wait: then roll back."""
+    parameters = {"account": account, "address": address, **limits}
+    rows = await (await connection.execute(_COUNT_ATTEMPT, parameters)).fetchall()
+    if not rows or not rows[0]["allowed"]:
+        return None
+    return [(bytes(row["account"]), bytes(row["address"])) for row in rows]
+
+
+async def take_back_attempt(connection: Connection, counted: list[tuple[bytes, bytes]]) -> None:
+    """Count one failure less."""
+    await connection.execute(_TAKE_BACK, ([account for account, _ in counted], [address for _, address in counted]))
+
+
+async def welcome(connection: Connection, account: bytes, address: bytes) -> None:
+    """An account logged in from here."""
+    await connection.execute(_WELCOME, {"account": account, "address": address})
+
+
+async def id_of(connection: Connection, email: str) -> str | None:
+    """The user with an address."""
+    row = await (await connection.execute(_USER, (email,))).fetchone()
+    return row["id"] if row else None
+
+
+async def forget_attempts(connection: Connection, account: bytes, user: str, entry: dict[str, Any]) -> None:
+    """Let an account log in at once from everywhere. Needs a transaction."""
+    await connection.execute(_FORGET_ATTEMPTS, (account,))
+    await connection.execute(_NOTE, {"user": user, **entry})
+
+
+async def forget_all_attempts(connection: Connection, entry: dict[str, Any]) -> None:
+    """Let every account log in at once from everywhere. Needs a transaction."""
+    await connection.execute("DELETE FROM login_attempts")
+    await connection.execute(_NOTE, {"user": None, **entry})
 
 
 async def add_first_administrator(pool: Pool, email: str, password_hash: str) -> bool:

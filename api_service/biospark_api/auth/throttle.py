@@ -1,30 +1,41 @@
-"""Limits of wrong passwords, per account and per address, counted in the database for all pods together.
+"""Limits of wrong passwords, counted in the database for all pods together, before a password is looked at.
 
-Subjects are stored as hashes: what was typed as an account may be anything, also a password.
+Three counts hold an attempt back: of the account from this address, of the address, and of the account from all
+addresses that it never logged in from. So who guesses from elsewhere can't keep an owner out who comes from where they
+usually do. Beyond its limit each further failure doubles the time until the next attempt. Counts are stored under
+hashes: what was typed as an account may be anything, also a password.
 """
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from starlette.requests import Request
 
 from biospark_api.auth import queries
-from biospark_api.database.pool import Pool
+from biospark_api.database.connection import Connection
+from biospark_api.database.pool import Pool, transaction
 from biospark_api.problems import ProblemError
 from biospark_api.settings import Network, networks_of
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_ONE_CUSTOMER = 64
+"""Bits of an IPv6 address that its provider gives; whoever has them has all addresses with them."""
+
 
 @dataclass(frozen=True)
 class Limits:
-    """How many failures a window may hold."""
+    """How many failures of a window cost no time."""
 
     per_account: int
+    """Of one account from one address."""
     per_address: int
+    elsewhere: int
+    """Of one account from all addresses together that it never logged in from."""
     window_seconds: int
+    """How long failures count, and the longest time between two attempts."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +46,52 @@ class Attempt:
     address: bytes
 
 
+class CountedAttempt:
+    """A login that stands as a failure until it turns out otherwise."""
+
+    def __init__(self, attempt: Attempt, counted: list[tuple[bytes, bytes]]) -> None:
+        self._attempt = attempt
+        self._counted = counted
+
+    async def succeeded(self, connection: Connection) -> None:
+        """Forget the failures of the account from here, where it is known from now on."""
+        await queries.take_back_attempt(connection, self._counted)
+        await queries.welcome(connection, self._attempt.account, self._attempt.address)
+
+    async def take_back(self, pool: Pool) -> None:
+        """It was no attempt: nobody has looked at the password."""
+        async with pool.connection() as connection:
+            await queries.take_back_attempt(connection, self._counted)
+
+
+def account_of(email: str) -> bytes:
+    """What the attempts on an account are counted under."""
+    return _hashed("account", email)
+
+
 def attempt_of(email: str, address: str) -> Attempt:
     """The subjects of a login."""
-    return Attempt(_hashed("account", email), _hashed("address", address))
+    return Attempt(account_of(email), _hashed("address", _customer(address)))
 
 
-async def refuse_beyond(limits: Limits, attempt: Attempt, pool: Pool) -> None:
-    """Raise the 429 problem when one of the two has failed too often."""
-    for row in await queries.failures(pool, [attempt.account, attempt.address]):
-        limit = limits.per_account if bytes(row["subject"]) == attempt.account else limits.per_address
-        if row["failures"] >= limit:
-            raise ProblemError(
-                429, "Too many wrong passwords; try again later.", headers={"Retry-After": str(row["seconds"])}
-            )
+async def count(limits: Limits, attempt: Attempt, pool: Pool) -> CountedAttempt:
+    """Count an attempt as a failure; raises the 429 problem, and counts nothing, when it has to wait.
+
+    Of attempts that come together only so many are let through as the limits leave.
+    """
+    async with pool.connection() as connection:
+        # Most of a flood ends here, without a lock.
+        if seconds := await queries.seconds_to_wait(connection, attempt.account, attempt.address):
+            raise _too_many(seconds)
+    async with transaction(pool) as connection:
+        counted = await queries.count_attempt(connection, attempt.account, attempt.address, asdict(limits))
+        if counted is None:
+            raise _too_many(await queries.seconds_to_wait(connection, attempt.account, attempt.address) or 1)
+    return CountedAttempt(attempt, counted)
 
 
-async def count_failure(limits: Limits, attempt: Attempt, pool: Pool) -> None:
-    """Remember a wrong password."""
-    await queries.add_failures(pool, [attempt.account, attempt.address], limits.window_seconds)
+def _too_many(seconds: int) -> ProblemError:
+    return ProblemError(429, "Too many wrong passwords; try again later.", headers={"Retry-After": str(seconds)})
 
 
 def client_address(request: Request, trusted: str) -> str:
@@ -88,6 +127,13 @@ def _parse(text: str) -> _Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _customer(address: str) -> str:
+    parsed = _parse(address)
+    if not isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed or address)
+    return str(ipaddress.ip_network((int(parsed), _ONE_CUSTOMER), strict=False))
 
 
 def _hashed(kind: str, subject: str) -> bytes:

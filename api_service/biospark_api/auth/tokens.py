@@ -108,6 +108,10 @@ class Tokens:
         """Believe no token of a user any longer."""
         self._forget(lambda principal: principal.user_id == user_id)
 
+    def forget_everybody(self) -> None:
+        """Believe no token any longer."""
+        self._known.clear()
+
     def _forget(self, matches: Any) -> None:
         for token in [token for token, known in self._known.items() if matches(known.principal)]:
             del self._known[token]

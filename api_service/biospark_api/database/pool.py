@@ -73,9 +73,7 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
     logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
 
     async def arguments() -> dict[str, Any]:
-        # Read for each connection: a Secret may have been exchanged since the last look at it.
-        credentials = await secrets.database.read()
-        return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
+        return await _arguments(settings, secrets)
 
     limits = _limits(settings)
 
@@ -99,6 +97,21 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         name="api",
     )
     return pool
+
+
+@asynccontextmanager
+async def connected(settings: Settings, secrets: Secrets) -> AsyncIterator[Connection]:
+    """A connection of its own, with the limits of the others. Raises psycopg's errors and `SourceError`."""
+    async with await Connection.connect(**await _arguments(settings, secrets)) as connection:
+        types.register(connection)
+        await connection.execute(_limits(settings), prepare=False)
+        yield connection
+
+
+async def _arguments(settings: Settings, secrets: Secrets) -> dict[str, Any]:
+    # Read for each connection: a Secret may have been exchanged since the last look at it.
+    credentials = await secrets.database.read()
+    return _fixed_arguments(settings) | {"user": credentials.user, "password": credentials.password}
 
 
 def _limits(settings: Settings) -> str:

@@ -24,8 +24,10 @@ API_PRIVILEGES: Privileges = MappingProxyType(
         "agents": _ROWS,
         "alembic_version": _READ,
         "audit_log": frozenset({"SELECT", "INSERT"}),
+        "familiar_addresses": _ROWS,
         "health_records": _ROWS,
         "idempotency_keys": _ROWS,
+        "login_attempts": _ROWS,
         "login_failures": _ROWS,
         "patients": _ROWS,
         "refresh_tokens": _ROWS,
@@ -40,8 +42,10 @@ API_PRIVILEGES: Privileges = MappingProxyType(
 READER_PRIVILEGES: Privileges = MappingProxyType(
     {
         **dict.fromkeys(API_PRIVILEGES, _READ),
-        # Hashes of passwords and tokens, and answers that the API keeps for a while.
+        # Hashes of passwords, tokens and addresses, and answers that the API keeps for a while.
+        "familiar_addresses": _NONE,
         "idempotency_keys": _NONE,
+        "login_attempts": _NONE,
         "refresh_tokens": _NONE,
         "users": _NONE,
     }

@@ -164,6 +164,8 @@ sessions = Table(
     _instant("created_at", default=True),
     _instant("expires_at"),
     _instant("revoked_at", nullable=True),
+    # That of the user when it was opened; nothing in sessions of a release before 0006.
+    Column("token_generation", Integer),
     Index("idx_sessions_user_id", "user_id"),
     Index("idx_sessions_expires_at", "expires_at"),
 )
@@ -187,6 +189,7 @@ revoked_tokens = Table(
     Index("idx_revoked_tokens_expires_at", "expires_at"),
 )
 
+# Of the release before 0006, which goes on counting here while it is replaced.
 login_failures = Table(
     "login_failures",
     METADATA,
@@ -195,6 +198,31 @@ login_failures = Table(
     Column("failures", Integer, nullable=False),
     _instant("expires_at"),
     Index("idx_login_failures_expires_at", "expires_at"),
+)
+
+
+def _place() -> tuple[Column[bytes], Column[bytes]]:
+    # SHA-256 of each: what was typed as an account may be anything, also a password.
+    return Column("account", LargeBinary, primary_key=True), Column("address", LargeBinary, primary_key=True)
+
+
+login_attempts = Table(
+    "login_attempts",
+    METADATA,
+    # One of them is empty where all accounts, or all addresses, are meant.
+    *_place(),
+    Column("failures", Integer, nullable=False),
+    _instant("not_before"),
+    _instant("expires_at"),
+    Index("idx_login_attempts_expires_at", "expires_at"),
+)
+
+familiar_addresses = Table(
+    "familiar_addresses",
+    METADATA,
+    *_place(),
+    _instant("expires_at"),
+    Index("idx_familiar_addresses_expires_at", "expires_at"),
 )
 
 idempotency_keys = Table(

@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from biospark_api.auth import queries as auth_queries
 from biospark_api.auth.permissions import Permission, Role
+from biospark_api.auth.throttle import account_of
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
 from biospark_api.database.connection import Connection
@@ -38,6 +39,9 @@ _CHANGE = Contract(
     problems=(409,),
     media_types=("application/merge-patch+json", "application/json"),
 )
+_SESSIONS = Contract("End all sessions of a user", status=204)
+_ALL_SESSIONS = Contract("End all sessions of everybody", status=204)
+_UNLOCK = Contract("Let a user log in at once", status=204)
 _RESET = Contract("Reset a user's password", status=204, body=PasswordReset)
 
 
@@ -105,6 +109,38 @@ async def reset_password(call: Call) -> Response:
         if not await auth_queries.set_password(connection, call.target, stored, call.entry(204)):
             raise refuse_change(None)
     call.services.tokens.forget_user(call.target)
+    return Response(status_code=204)
+
+
+@users.add("DELETE", "/{user_id}/sessions", "users.end_sessions", Permission.WRITE_USERS, _SESSIONS)
+async def end_sessions(call: Call) -> Response:
+    """No token and no refresh token of the user is accepted any longer; the password stays."""
+    call.target = call.id("user_id")
+    async with call.services.pool.connection() as connection:
+        if not await auth_queries.end_all_sessions(connection, call.target, call.entry(204)):
+            raise refuse_change(None)
+    call.services.tokens.forget_user(call.target)
+    return Response(status_code=204)
+
+
+@users.add("DELETE", "/sessions", "users.end_all_sessions", Permission.WRITE_USERS, _ALL_SESSIONS)
+async def end_sessions_of_everybody(call: Call) -> Response:
+    """Everybody has to log in again, the caller as well. For a signing key that somebody else may have seen."""
+    async with transaction(call.services.pool) as connection:
+        await auth_queries.end_sessions_of_everybody(connection, call.entry(204))
+    call.services.tokens.forget_everybody()
+    return Response(status_code=204)
+
+
+@users.add("DELETE", "/{user_id}/failures", "users.unlock", Permission.WRITE_USERS, _UNLOCK)
+async def unlock_user(call: Call) -> Response:
+    """Forgets the wrong passwords of the user's address, so that nobody has to wait before the next login."""
+    call.target = call.id("user_id")
+    async with transaction(call.services.pool) as connection:
+        user = await queries.get(connection, call.target)
+        if user is None:
+            raise refuse_change(None)
+        await auth_queries.forget_attempts(connection, account_of(user["email"]), call.target, call.entry(204))
     return Response(status_code=204)
 
 

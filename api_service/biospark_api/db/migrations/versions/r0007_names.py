@@ -11,7 +11,7 @@ from biospark_api.db.migrations import steps
 from biospark_api.db.migrations.steps import OnlineIndex, Script
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 # Its parts are qualified and its literals are ASCII: it also runs without a search path, and in every encoding.
 _FOLDING = r"""

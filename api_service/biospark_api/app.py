@@ -29,6 +29,7 @@ from biospark_api.readiness import Phase, Readiness
 from biospark_api.records.operations import records
 from biospark_api.services import running
 from biospark_api.settings import Settings
+from biospark_api.shares import Shares
 from biospark_api.sources import Secrets, secrets_of
 from biospark_api.users.operations import users
 
@@ -142,7 +143,13 @@ def create_app(settings: Settings, secrets: Secrets | None = None) -> FastAPI:
     problems.install(app)
     dispatch = Dispatch(app.framework, domains=DOMAINS)
     app.entry = Edge(
-        BodyLimit(dispatch, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds),
+        BodyLimit(
+            dispatch,
+            max_bytes=settings.max_body_bytes,
+            seconds=settings.body_seconds,
+            shares=Shares(settings.max_bodies_bytes // 2, settings.max_bodies_bytes),
+            wait_seconds=settings.database_wait_seconds,
+        ),
         headers=protective_headers(settings),
         templates=RouteTemplates(app),
         metrics=metrics,

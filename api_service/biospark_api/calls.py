@@ -7,7 +7,7 @@ reads query string and body into the same pydantic models by itself. `dispatch` 
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -29,11 +29,13 @@ from biospark_api.auth.tokens import Principal
 from biospark_api.contract import Contract, described
 from biospark_api.correlation import current_request_id
 from biospark_api.database.connection import Row
-from biospark_api.database.errors import problem_of
+from biospark_api.database.errors import StuckError, is_lost, problem_of
+from biospark_api.delivery import LARGE, hold, let_go
 from biospark_api.fields import WITHIN, Input
 from biospark_api.headers import header
 from biospark_api.problems import ProblemError
 from biospark_api.services import Services
+from biospark_api.shares import current_holder
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Body = TypeVar("_Body", bound=Input)
@@ -47,6 +49,8 @@ class Operation:
     action: str
     permission: Permission | None
     contract: Contract
+    reads: bool = False
+    """Whether it changes nothing, so that it may be done again when a connection was lost."""
 
 
 class Call:
@@ -75,9 +79,12 @@ class Call:
         """Raise the 401 or 403 problem unless the caller may do this."""
         permission = self.operation.permission
         if permission is None:
+            current_holder.set(self.client_address)
             return
         header = self.header(b"authorization")
+        current_holder.set(header)
         self._principal = await self.services.tokens.authenticate(header, self.services.pool)
+        current_holder.set(self._principal.user_id)
         if permission not in PERMISSIONS[self._principal.role]:
             raise ProblemError(403, f"The role {self._principal.role.value} may not {permission.value}.")
 
@@ -97,6 +104,9 @@ class Call:
             expected = " or ".join(self.operation.contract.media_types)
             raise ProblemError(415, f"Send the body as Content-Type: {expected}.")
         body = await self.request.body()
+        largest = self.operation.contract.largest
+        if largest is not None and len(body) > largest:
+            raise ProblemError(413, f"The body of this operation may have at most {largest} bytes.")
         try:
             return model.model_validate(documents.read(body)) if model.holds_documents else _of_fields(model, body)
         except documents.InvalidJsonError as error:
@@ -109,7 +119,7 @@ class Call:
         """Where the request comes from, as far as our own proxies tell."""
         return client_address(self.request, self.services.settings.trusted_proxies)
 
-    def showing(self, rows: list[Row]) -> list[Row]:
+    def showing(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows of an answer, noted for the audit log."""
         self.shown = [row.id for row in rows]
         return rows
@@ -127,6 +137,19 @@ class Call:
         """Parameters for an `audited` statement. Call it once, for the statement that makes the change."""
         self.audited = True
         return self._entry("success", status).parameters()
+
+    async def hold(self, response: Response) -> None:
+        """Make room for a large answer, and write down who gets it before it leaves. Raises the 503 problem, but for
+        a change that was made.
+        """
+        await hold(self.services.answers, self.request.scope, len(response.body), done=self.audited)
+        if not self.audited:
+            try:
+                await self.services.audit.write(self._entry("success", response.status_code))
+            except BaseException:
+                let_go(self.request.scope)
+                raise
+            self.audited = True
 
     def note(self, status: int) -> None:
         """Put how the call ended into the audit log, unless a statement did."""
@@ -183,7 +206,8 @@ class Operations:
         self, method: str, path: str, action: str, permission: Permission | None, contract: Contract
     ) -> Callable[[Handler], Handler]:
         """Declare an operation; the function's docstring is its description in the document."""
-        operation = Operation(action, permission, contract)
+        reads = method == "GET" or path.endswith("/_search")
+        operation = Operation(action, permission, contract, reads)
         self.declared.append((method, self._prefix + path, operation))
 
         def decorate(handler: Handler) -> Handler:
@@ -214,8 +238,20 @@ def _endpoint(operation: Operation, handler: Handler) -> Endpoint:
             raise ProblemError(503, "This service has no database; set BIOSPARK_DATABASE_HOST.")
         call = Call(request, services, operation)
         try:
-            await call.authorize()
-            response = await handler(call)
+            try:
+                await call.authorize()
+            except psycopg.Error as error:
+                if not _may_succeed_again(error):
+                    raise
+                await call.authorize()
+            try:
+                response = await handler(call)
+            except psycopg.Error as error:
+                if not (operation.reads and _may_succeed_again(error)):
+                    raise
+                response = await handler(call)
+            if len(response.body) > LARGE:
+                await call.hold(response)
         except RequestValidationError:
             call.note(422)
             raise
@@ -232,6 +268,13 @@ def _endpoint(operation: Operation, handler: Handler) -> Endpoint:
         return response
 
     return endpoint
+
+
+def _may_succeed_again(error: psycopg.Error) -> bool:
+    """Whether another connection may do what this one did not. Only reads are asked again: nobody knows of a change
+    whether it was made.
+    """
+    return is_lost(error) and not isinstance(error, StuckError)
 
 
 @lru_cache(maxsize=512)  # clients ask for the same pages again and again

@@ -1,8 +1,9 @@
-"""The connections of clients: limits of time and size for the head of a request, upgrades that are ignored, and
-answers in one packet. Used by `server`.
+"""The connections of clients: limits of time and size for the head of a request, a limit of time for taking an
+answer, upgrades that are ignored, and answers in one packet. Used by `server`.
 
 uvicorn waits forever for a client that opens a connection and says nothing, or one letter a minute: a few
-thousand of those would leave no file descriptor for anybody else. And it keeps a head of any size in memory.
+thousand of those would leave no file descriptor for anybody else. The same for one that asks and does not read, whose
+answer stays in memory. And it keeps a head of any size in memory.
 It writes head and body of an answer one after the other, which uvloop sends at once: two calls of the kernel, two
 packets, and a client that wakes up twice.
 
@@ -31,9 +32,10 @@ _TOO_LARGE = (
 class _Gathered:
     """A transport of uvloop whose writes of one turn of the event loop leave together."""
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._transport = transport
         self._loop = loop
+        self._seconds = seconds
         self._waiting: list[bytes] = []
         self.is_closing = transport.is_closing
 
@@ -47,9 +49,11 @@ class _Gathered:
         self._waiting.append(data)
 
     def close(self) -> None:
-        """Send what waits, then close."""
+        """Send what waits, then close; a client that does not take it gets no more than its time."""
         self._write()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(self._seconds, self._transport.abort)
 
     def _write(self) -> None:
         if self._waiting and not self.is_closing():
@@ -100,11 +104,14 @@ class _Parser:
         return b"\r\n".join([*lines, b"", b""])
 
 
-def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol that closes connections whose head takes longer than `seconds`, or more than 64 KiB."""
+def impatient_protocol(seconds: float, sending_seconds: float) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol that closes connections whose head takes longer than `seconds`, or more than 64 KiB, and
+    those that take nothing of what waits for them within `sending_seconds`.
+    """
 
     class ImpatientProtocol(HttpToolsProtocol):
         _patience: asyncio.TimerHandle | None = None
+        _stalled: asyncio.TimerHandle | None = None
         _received = 0
         _in_head = True
         _is_offer = False
@@ -114,7 +121,7 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             self.parser: Any = _Parser(self)
 
         def connection_made(self, transport: Any) -> None:
-            gathered: Any = _Gathered(transport, self.loop)
+            gathered: Any = _Gathered(transport, self.loop, sending_seconds)
             super().connection_made(gathered)
             self._begin()
 
@@ -150,9 +157,23 @@ def impatient_protocol(seconds: float) -> type[HttpToolsProtocol]:
             if not self._is_offer:
                 super().on_message_complete()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stalled = self.loop.call_later(sending_seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._go_on()
+            super().resume_writing()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._end()
+            self._go_on()
             super().connection_lost(exc)
+
+        def _go_on(self) -> None:
+            if self._stalled is not None:
+                self._stalled.cancel()
+                self._stalled = None
 
         def _begin(self) -> None:
             self._patience = self.loop.call_later(seconds, self._give_up)

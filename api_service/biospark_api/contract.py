@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from biospark_api import problems
 
 SECURITY_SCHEME = "token"
+SMALL = 16_384
+"""Most bytes of a body that asks for something: a login, a search."""
 REF = "#/components/schemas/{model}"
 
 _REASONS = {
@@ -48,6 +50,8 @@ class Contract:
     status: int = 200
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    largest: int | None = None
+    """Bytes of a body, if it may have fewer than the service's limit."""
     takes: tuple[str, ...] = ()
     """Request headers."""
     gives: tuple[str, ...] = ()

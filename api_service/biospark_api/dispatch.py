@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from biospark_api import problems
 from biospark_api.calls import Endpoint, Operations
+from biospark_api.delivery import LARGE, deliver
 
 _ID = re.compile(r"(?<=/)[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=/|$)")
 _PARAMETER = re.compile(r"{(\w+)}")
@@ -44,7 +45,10 @@ class Dispatch:
             response = await endpoint(request)
         except (HTTPException, RequestValidationError) as error:
             response = problems.response_to(request, error)
-        await response(scope, receive, send)
+        if len(response.body) > LARGE:
+            await deliver(response, scope, send)
+        else:
+            await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> tuple[Endpoint, dict[str, str]] | None:
         path, ids = scope["path"], []

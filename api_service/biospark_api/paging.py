@@ -90,9 +90,41 @@ class OffsetPage(Page):
     )
 
 
+def bounded(columns: str, document: str, source: str, order: str) -> str:
+    """A query for a page that ends before its documents have more than `page_bytes`, or at its limit.
+
+    Its rows are those of the page, in which the first always is, and one more if there is a next page: without its
+    document where that does not fit. The other parameters are `limit`, and those of `source`.
+    """
+    kept = f"CASE WHEN bytes <= %(page_bytes)s THEN {document} END AS {document}"
+    shown = ", ".join(kept if column == document else column for column in columns.split(", "))
+    # What is stored in so many bytes is not written out to be measured: a page of megabytes would take seconds.
+    return f"""
+    SELECT {shown}, bytes <= %(page_bytes)s AS fits FROM (
+        SELECT *, sum(size) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) AS bytes FROM (
+            SELECT *, CASE WHEN sum(stored) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING) - stored > %(page_bytes)s
+                      THEN %(page_bytes)s
+                      ELSE least(coalesce(octet_length({document}::text), 0), %(page_bytes)s) END AS size
+            FROM (
+                SELECT {columns}, coalesce(pg_column_size({document}), 0) AS stored
+                FROM {source} ORDER BY {order} LIMIT %(limit)s
+            ) AS found
+        ) AS measured
+    ) AS page WHERE bytes - size <= %(page_bytes)s ORDER BY {order}
+    """  # noqa: S608 - names of columns and conditions, which are constants of the code
+
+
+def shown(rows: Sequence[Row], limit: int) -> Sequence[Row]:
+    """The rows of a page, of those that were found: one more if there is a next page."""
+    if len(rows) > limit:
+        return rows[:limit]
+    return rows if not rows or getattr(rows[-1], "fits", True) else rows[:-1]
+
+
 def next_link(page: Page, rows: Sequence[Row], moment: str) -> dict[str, str]:
     """The Link header of a page; `rows` holds one row more than the page if there is a next one."""
-    if len(rows) <= page.limit:
+    on_page = shown(rows, page.limit)
+    if len(on_page) == len(rows):
         return {}
-    last = rows[page.limit - 1]
+    last = on_page[-1]
     return {"Link": f'<?{page.given}&cursor={encode_cursor(getattr(last, moment), last.id)}>; rel="next"'}

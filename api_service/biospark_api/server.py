@@ -81,8 +81,8 @@ def run(app: FastAPI, settings: Settings) -> None:
 async def _serve(app: FastAPI, settings: Settings, api_socket: socket.socket, metrics_socket: socket.socket) -> None:
     asyncio.get_running_loop().set_exception_handler(log_loop_fault)
     stop = _Stop(app.state.readiness)
-    api = _Server(_config(app, "on", settings.shutdown_seconds, settings.head_seconds), "api")
-    metrics = _Server(_config(_metrics_app(app), "off", 1, settings.head_seconds), "metrics")
+    api = _Server(_config(app, "on", settings.shutdown_seconds, settings), "api")
+    metrics = _Server(_config(_metrics_app(app), "off", 1, settings), "metrics")
     async with asyncio.TaskGroup() as group:
         group.create_task(metrics.serve([metrics_socket]))
         serving = group.create_task(api.serve([api_socket]))
@@ -101,10 +101,10 @@ async def _drain(seconds: float, haste: asyncio.Event) -> None:
         await asyncio.wait_for(haste.wait(), timeout=seconds)
 
 
-def _config(app: Any, lifespan: Literal["on", "off"], shutdown_seconds: int, head_seconds: float) -> uvicorn.Config:
+def _config(app: Any, lifespan: Literal["on", "off"], shutdown_seconds: int, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=impatient_protocol(head_seconds),
+        http=impatient_protocol(settings.head_seconds, settings.send_seconds),
         ws="none",
         lifespan=lifespan,
         log_config=None,

@@ -16,6 +16,7 @@ from biospark_api.auth.tokens import Tokens
 from biospark_api.cleanup import run_cleanup
 from biospark_api.database.pool import Pool, create_pool
 from biospark_api.settings import Settings
+from biospark_api.shares import Shares
 from biospark_api.sources import Credentials, Secrets, TokenKeys, watch
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Services:
     passwords: Passwords
     audit: AuditLog
     limits: Limits
+    answers: Shares
 
 
 @asynccontextmanager
@@ -60,6 +62,7 @@ async def running(settings: Settings, secrets: Secrets) -> AsyncIterator[Service
             settings.login_failures_elsewhere,
             settings.login_window_seconds,
         ),
+        Shares(settings.max_answers_bytes // 2, settings.max_answers_bytes),
     )
     tasks = [asyncio.create_task(work) for work in _background(services, secrets)]
     try:

@@ -127,6 +127,33 @@ class Settings(BaseSettings):
         default=10.0, gt=0, le=300, description="Seconds within which a request body must have arrived."
     )
 
+    send_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=300,
+        description="Seconds within which a client must take something of an answer that waits for it; then the "
+        "connection is closed.",
+    )
+    max_page_bytes: int = Field(
+        default=2_097_152,
+        ge=1024,
+        le=104_857_600,
+        description="Bytes of health records or of agents after which a page ends early, with a link to the next "
+        "one. What is larger by itself is a page of its own.",
+    )
+    max_answers_bytes: int = Field(
+        default=33_554_432,
+        ge=1024,
+        description="Most bytes of large answers, those over 64 KiB, that one process holds at once, half of them for "
+        "one user; beyond it 503.",
+    )
+    max_bodies_bytes: int = Field(
+        default=4_194_304,
+        ge=1024,
+        description="Most bytes of large request bodies, those over 64 KiB, that one process reads and works on at "
+        "once, half of them for one user; beyond it they wait, then 503.",
+    )
+
     database_host: str | None = Field(
         default=None,
         description="PostgreSQL server. Without it the service runs without its endpoints: health and "
@@ -142,12 +169,23 @@ class Settings(BaseSettings):
     database_ca_path: str | None = Field(
         default=None, description="File with the certificates that sign the server's, for the modes that check it."
     )
-    database_pool_size: int = Field(default=10, ge=1, le=200, description="Most connections of one process.")
+    database_pool_size: int = Field(
+        default=10,
+        ge=1,
+        le=200,
+        description="Most connections of one process, half of them for one user, two of 8 or more for the service.",
+    )
     database_wait_seconds: float = Field(
-        default=2.0, gt=0, le=60, description="Longest wait for a free connection; beyond it the answer is 503."
+        default=2.0,
+        gt=0,
+        le=60,
+        description="Longest wait for a free connection, or for room for a large body; beyond it 503.",
     )
     database_statement_seconds: float = Field(
-        default=5.0, gt=0, le=300, description="Time limit of one statement, enforced by the server."
+        default=5.0,
+        gt=0,
+        le=300,
+        description="Time limit of one statement, enforced by the server. What is not over a second later is given up.",
     )
     database_prepared_statements: bool = Field(
         default=True, description="Off for PgBouncer in transaction mode before its version 1.21."

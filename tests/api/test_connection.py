@@ -25,7 +25,7 @@ def run(server: Server, database: str) -> Run:
     """Gives a connection to some work. What waits longer than 30 s waits for good."""
 
     async def with_connection(work: Work) -> Any:
-        connection = await _connected(server, database, Sockets())
+        connection = await _connected(server, database, Sockets(60))
         try:
             return await asyncio.wait_for(work(connection), 30)
         finally:

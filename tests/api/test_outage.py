@@ -94,13 +94,16 @@ def test_service_lives_through_a_database_that_is_empty_then_migrated_then_away_
 
 
 def test_pool_that_is_exhausted_refuses_in_time_and_recovers(server: Server, database: str, tmp_path: Path) -> None:
-    settings = {"database_pool_size": 2, "database_wait_seconds": 0.5, "database_statement_seconds": 60}
+    settings = {"database_pool_size": 3, "database_wait_seconds": 0.5, "database_statement_seconds": 60}
     with running_service(server, database, tmp_path, revocation_seconds=300, **settings) as service:
         client = service.as_role("admin")
-        client.get(PATIENTS)
+        for role in ("admin", "clinician", "agent"):
+            service.as_role(role).get(PATIENTS)
         with server.connect(database) as blocker, blocker.transaction():
             blocker.execute("LOCK TABLE patients IN ACCESS EXCLUSIVE MODE")
-            held = [threading.Thread(target=lambda: service.as_role("admin").get(PATIENTS)) for _ in range(2)]
+            # One connection for each, and one for the service.
+            roles = ("admin", "clinician")
+            held = [threading.Thread(target=service.as_role(role).get, args=(PATIENTS,)) for role in roles]
             for thread in held:
                 thread.start()
 
@@ -111,7 +114,7 @@ def test_pool_that_is_exhausted_refuses_in_time_and_recovers(server: Server, dat
                 return row == (2,)
 
             service.await_true(waiting, what="two statements that wait")
-            _is_unavailable(service.as_role("admin").get("/api/v1/agents"))
+            _is_unavailable(service.as_role("agent").get("/api/v1/agents"))
             assert service.client().get("/healthz").status_code == 200
         for thread in held:
             thread.join()

@@ -89,7 +89,14 @@ def candidates(server: Server, database: str, home: Path, interpreters: Interpre
     with ExitStack() as stack:
         service = [
             stack.enter_context(
-                running_service(server, database, _made(home / f"{SERVICE}{number}"), python=interpreters.python)
+                running_service(
+                    server,
+                    database,
+                    _made(home / f"{SERVICE}{number}"),
+                    python=interpreters.python,
+                    # The flood logs one account in, more often at once than anybody does.
+                    login_failures_per_account=1000,
+                )
             )
             for number in range(PROCESSES)
         ]

@@ -7,7 +7,7 @@ from biospark_api.agents.models import Agent, AgentChange, AgentPage
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
 from biospark_api.contract import Contract
-from biospark_api.paging import next_link
+from biospark_api.paging import next_link, shown
 from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
 
 agents = Operations("/api/v1/agents", "agents")
@@ -28,9 +28,10 @@ _CHANGE = Contract(
 async def list_agents(call: Call) -> Response:
     """The newest first."""
     page = call.query(AgentPage)
-    filters = {"type": page.type, "status": page.status, **page.after(), "limit": page.limit + 1}
-    rows = await queries.page(call.services.pool, filters)
-    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "created_at"))
+    filters = {"type": page.type, "status": page.status, **page.after()}
+    size = {"limit": page.limit + 1, "page_bytes": call.services.settings.max_page_bytes}
+    rows = await queries.page(call.services.pool, {**filters, **size})
+    return answer(call.showing(shown(rows, page.limit)), headers=next_link(page, rows, "created_at"))
 
 
 @agents.add("GET", "/{agent_id}", "agents.get", Permission.READ_AGENTS, _GET)

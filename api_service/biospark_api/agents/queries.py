@@ -9,6 +9,7 @@ from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
 from biospark_api.database.connection import Connection, Row
 from biospark_api.database.pool import Pool
+from biospark_api.paging import bounded
 
 _SHOWN = "id, name, type, config, status, created_at, updated_at"
 
@@ -31,11 +32,8 @@ def _change(columns: tuple[str, ...]) -> str:
 
 
 async def page(pool: Pool, filters: dict[str, Any]) -> list[Row]:
-    """Agents that match all filters, the newest first."""
-    query = f"""
-    SELECT {_SHOWN} FROM agents WHERE {matching(_CONDITIONS, filters)}
-    ORDER BY created_at DESC, id DESC LIMIT %(limit)s
-    """
+    """Agents that match all filters, the newest first: a `bounded` page."""
+    query = bounded(_SHOWN, "config", f"agents WHERE {matching(_CONDITIONS, filters)}", "created_at DESC, id DESC")
     async with pool.connection() as connection:
         return await connection.rows(query, filters)
 

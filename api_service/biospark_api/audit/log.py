@@ -57,6 +57,10 @@ class AuditLog:
         if len(self._queue) - self._being_written >= _BATCH:
             self._wake.set()
 
+    async def write(self, entry: Entry) -> None:
+        """Write an entry now, past those that wait. Raises psycopg's errors."""
+        await queries.add(self._pool, [entry])
+
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:

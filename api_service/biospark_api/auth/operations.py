@@ -13,15 +13,17 @@ from biospark_api.auth.models import Credentials, JsonWebKeySet, Me, PasswordCha
 from biospark_api.auth.permissions import PERMISSIONS, Permission, Role
 from biospark_api.auth.tokens import Principal, unauthorized
 from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
+from biospark_api.contract import SMALL, Contract
 from biospark_api.database.pool import transaction
 from biospark_api.problems import ProblemError
 
 auth = Operations("/api/v1/auth", "auth")
 keys = Operations("/.well-known", "auth")
 
-_LOGIN = Contract("Log in", answer=Session, body=Credentials, problems=(401, 429))
-_REFRESH = Contract("Get the next token of a session", answer=Session, body=RefreshRequest, problems=(401,))
+_LOGIN = Contract("Log in", answer=Session, body=Credentials, largest=SMALL, problems=(401, 429))
+_REFRESH = Contract(
+    "Get the next token of a session", answer=Session, body=RefreshRequest, largest=SMALL, problems=(401,)
+)
 _ME = Contract("Tell whose token this is", answer=Me)
 _LOGOUT = Contract("Log out", status=204)
 _SESSIONS = Contract("End all own sessions", status=204)

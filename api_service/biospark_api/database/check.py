@@ -1,13 +1,15 @@
 """Whether the database can be used: it answers, and its schema is at least the one of this release.
 
 A newer schema is fine, since migrations keep what the release before uses. The probes come every few seconds
-from every node, and `/readyz` can be called by anybody, so an answer is good for a second.
+from every node, and `/readyz` can be called by anybody, so an answer is good for a second. It is asked on a connection
+that callers leave free: who uses up the others does not take this pod out of service, and its fellows after it.
 """
 
 import time
 
 import psycopg
 
+from biospark_api.database.errors import is_lost
 from biospark_api.database.pool import Pool
 from biospark_api.readiness import NotReadyError
 
@@ -16,6 +18,7 @@ NEEDED = "0009"
 
 _GOOD_FOR = 1.0
 _WAIT = 1.5
+_AWAY = "The database cannot be used now."
 
 
 class SchemaCheck:
@@ -30,10 +33,23 @@ class SchemaCheck:
         if self._passed is not None and time.monotonic() - self._passed < _GOOD_FOR:
             return
         self._passed = None
-        revision = await self._revision()
+        try:
+            revision = await self._revision()
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise NotReadyError(_AWAY) from None
+            revision = await self._again()  # it may be that connection alone, as after a failover
+        except OSError:
+            raise NotReadyError(_AWAY) from None
         if revision is None or revision < NEEDED:
             raise NotReadyError(f"The schema is at revision {revision or 'none'}; this release needs {NEEDED}.")
         self._passed = time.monotonic()
+
+    async def _again(self) -> str | None:
+        try:
+            return await self._revision()
+        except (psycopg.Error, OSError):
+            raise NotReadyError(_AWAY) from None
 
     async def _revision(self) -> str | None:
         try:
@@ -41,6 +57,4 @@ class SchemaCheck:
                 row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
         except psycopg.errors.UndefinedTable:
             return None
-        except (psycopg.Error, OSError):
-            raise NotReadyError("The database cannot be used now.") from None
         return str(row["version_num"]) if row else None

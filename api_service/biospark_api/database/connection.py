@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, TupleRow, tuple_row
 from psycopg.waiting import Ready, Wait
 
+from biospark_api.database.errors import StuckError
 from biospark_api.database.sockets import Sockets
 
 Row = Any
@@ -31,6 +32,8 @@ class Connection(AsyncConnection[DictRow]):
 
     sockets: Sockets | None = None
     """What it waits with; without them as psycopg does it."""
+    since = 0.0
+    """When it was made."""
     _cursor: AsyncCursor[DictRow] | None = None
     _list_cursor: AsyncCursor[TupleRow] | None = None
 
@@ -44,13 +47,17 @@ class Connection(AsyncConnection[DictRow]):
         return await self._cursor.execute(query, params, **options)
 
     async def rows(self, query: str, params: Params) -> list[Row]:
-        """All rows of a list. Dictionaries would take seven times as long to make."""
+        """All rows of a list. Dictionaries would take seven times as long to make.
+
+        A column `fits`, the last one, is for `paging` and not shown.
+        """
         self._list_cursor = self._list_cursor or self.cursor(row_factory=tuple_row)
         await self._list_cursor.execute(query, params)
         made = self._row_classes.get(query)
         if made is None:
             columns = self._list_cursor.description or []
-            made = msgspec.defstruct("Row", [column.name for column in columns], gc=False)
+            fields = [("fits", bool, True) if column.name == "fits" else column.name for column in columns]
+            made = msgspec.defstruct("Row", fields, gc=False, omit_defaults=True)
             self._row_classes[query] = made
         return list(starmap(made, await self._list_cursor.fetchall()))
 
@@ -71,12 +78,17 @@ class Connection(AsyncConnection[DictRow]):
             return await super().wait(gen, interval, timeout)
         try:
             wanted = next(gen)
-            while wanted == Wait.R:
-                await self.sockets.readable(self.pgconn.socket)
-                wanted = gen.send(Ready.R)
+            if wanted == Wait.R:
+                deadline = self.sockets.deadline()
+                while wanted == Wait.R:
+                    await self.sockets.readable(self.pgconn.socket, deadline)
+                    wanted = gen.send(Ready.R)
         except StopIteration as end:
             result: _Result = end.value
             return result
+        except TimeoutError:
+            self.pgconn.finish()
+            raise StuckError("the server did not end a statement in time") from None
         except asyncio.CancelledError:
             await self._give_up(gen)
             raise

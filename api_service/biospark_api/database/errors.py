@@ -25,8 +25,29 @@ _CONFLICTS = {"40001", "40P01", "55P03"}
 _AWAY = ("08", "53", "57", "58", "25006", "28")
 
 
+# Shut down, crashed, or cut off: whatever was asked for did not happen, or nobody knows.
+_LOST = ("08", "57P01", "57P02")
+
+
+class ShareInUseError(PoolTimeout):
+    """The caller has all connections in use that one may have."""
+
+
+class StuckError(psycopg.OperationalError):
+    """The server neither answered in time nor ended the statement."""
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection was lost. On another one the same may succeed."""
+    if not isinstance(error, psycopg.OperationalError) or isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_LOST)
+
+
 def problem_of(error: psycopg.Error) -> ProblemError | None:
     """The problem to answer with; None for what is a fault of this service."""
+    if isinstance(error, ShareInUseError):
+        return _unavailable("Too many requests of yours are under way.")
     if isinstance(error, PoolTimeout | TooManyRequests | PoolClosed):
         return _unavailable("The database has no free connection.")
     state, constraint = error.sqlstate, error.diag.constraint_name

@@ -6,6 +6,7 @@ statement opens a transaction itself.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +17,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from biospark_api.database import types
 from biospark_api.database.connection import Connection
+from biospark_api.database.errors import ShareInUseError, is_lost
 from biospark_api.database.sockets import Sockets
 from biospark_api.settings import Settings
+from biospark_api.shares import Shares, ShareTakenError, current_holder
 from biospark_api.sources import Secrets
 
 
@@ -27,27 +30,62 @@ class _Lease:
     def __init__(self, pool: "Pool", timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
+        self._holder = current_holder.get()
 
     async def __aenter__(self) -> Connection:
-        self._connection = await self._pool.getconn(self._timeout)
+        pool = self._pool
+        if self._holder is None:
+            self._connection = await pool.getconn(self._timeout)
+            return self._connection
+        try:
+            await pool.shares.take(self._holder, seconds=self._timeout or pool.timeout)
+        except ShareTakenError:
+            raise ShareInUseError from None
+        try:
+            self._connection = await pool.getconn(self._timeout)
+        except BaseException:
+            pool.shares.give_back(self._holder)
+            raise
         return self._connection
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.putconn(self._connection)
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if error is not None and isinstance(error, psycopg.Error):
+                await self._pool.doubt(self._connection, error)
+            await self._pool.putconn(self._connection)
+        finally:
+            if self._holder is not None:
+                self._pool.shares.give_back(self._holder)
 
 
 class Pool(AsyncConnectionPool[Connection]):
     """Connections in autocommit, which have nothing to commit or roll back when they are returned: to ask costs as
     much as the rest of the exchange.
+
+    Each caller gets a share of them: who waits for long statements does not keep the others waiting.
     """
 
+    shares: Shares
+    """What each caller has of the connections."""
+    patience: float
+    """Seconds within which an exchange with the server must be over."""
     sockets: Sockets | None = None
     """What its connections wait with, while it is open."""
+    _doubted = 0.0
 
     async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - psycopg's signature
         """Begin to connect."""
-        self.sockets = Sockets()
+        self.sockets = Sockets(self.patience)
         await super().open(wait, timeout)
+
+    async def doubt(self, connection: Connection, error: psycopg.Error) -> None:
+        """Drop the idle connections, too, if an error says that the server behind one is gone, or not what it was."""
+        if not (connection.closed or is_lost(error) or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)):
+            return
+        await connection.close()
+        if connection.since >= self._doubted:  # else somebody did it since
+            self._doubted = time.monotonic()
+            await self.drain()
 
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg's signature
         """Close all connections; statements that are under way fail."""
@@ -61,6 +99,10 @@ class Pool(AsyncConnectionPool[Connection]):
 
 
 _CONNECT_SECONDS = 3
+_GRACE_SECONDS = 1.0
+"""How long the server may take to end a statement that is over its time."""
+_LARGE = 8
+"""From so many connections on two are kept for the service itself."""
 # Give up soon: a later request begins anew at once, while an attempt that goes on waits longer and longer.
 _RECONNECT_SECONDS = 3.0
 
@@ -82,6 +124,7 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         async with asyncio.timeout(_CONNECT_SECONDS):
             await connection.execute(limits, prepare=False)
         connection.sockets = pool.sockets
+        connection.since = time.monotonic()
 
     pool = Pool(
         kwargs=arguments,
@@ -96,6 +139,8 @@ def create_pool(settings: Settings, secrets: Secrets) -> Pool:
         reconnect_timeout=_RECONNECT_SECONDS,
         name="api",
     )
+    pool.shares = _shares(settings.database_pool_size)
+    pool.patience = settings.database_statement_seconds + _GRACE_SECONDS
     return pool
 
 
@@ -143,6 +188,12 @@ def _fixed_arguments(settings: Settings) -> dict[str, Any]:
         "row_factory": dict_row,
         "prepare_threshold": 1 if settings.database_prepared_statements else None,
     }
+
+
+def _shares(size: int) -> Shares:
+    """What callers get of a pool: half of it for each, and all together leave something to readiness and audit log."""
+    own = 2 if size >= _LARGE else 1
+    return Shares(each=max(1, size // 2), total=max(1, size - own))
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
+from biospark_api.contract import SMALL, Contract
 from biospark_api.database.connection import Connection
 from biospark_api.idempotency import once
 from biospark_api.paging import OffsetPage, encode_cursor, next_link
@@ -31,7 +31,7 @@ _CREATE = Contract(
     gives=("ETag", "Location"),
     problems=(409,),
 )
-_SEARCH = Contract("Search for patients", answer=PatientsFound, body=PatientSearch)
+_SEARCH = Contract("Search for patients", answer=PatientsFound, body=PatientSearch, largest=SMALL)
 _GET = Contract("Get a patient", answer=Patient, takes=("If-None-Match",), gives=("ETag",), problems=(410,))
 _REPLACE = Contract(
     "Replace a patient", answer=Patient, body=NewPatient, takes=("If-Match",), gives=("ETag",), problems=(409, 410)

@@ -1,8 +1,9 @@
 """What clients send and get about health records."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from biospark_api.fields import Input, JsonObject, Moment, PastMoment, Word
 from biospark_api.paging import Cursor, Limit, Page
@@ -32,6 +33,26 @@ class RecordPage(Page):
     until: Moment | None = Field(default=None, description="Only records before this moment.")
 
 
+MAX_SOUGHT = 100
+"""Most members and items, at all depths, of what a search looks for. PostgreSQL looks each up in an index, and in
+older releases can't be interrupted while it compares thousands.
+"""
+
+
+def _few(data: dict[str, Any]) -> dict[str, Any]:
+    left = MAX_SOUGHT
+    inside: list[dict[str, Any] | list[Any]] = [data]
+    while inside:
+        value = inside.pop()
+        left -= len(value)
+        if left < 0:
+            raise PydanticCustomError("sought", f"Input should have at most {MAX_SOUGHT} members and items in all")
+        inside += [
+            each for each in (value.values() if isinstance(value, dict) else value) if isinstance(each, dict | list)
+        ]
+    return data
+
+
 class RecordSearch(Input):
     """What to look for; all that is given must match."""
 
@@ -39,7 +60,10 @@ class RecordSearch(Input):
         json_schema_extra={"examples": [{"type": "vital_signs", "data": {"blood_pressure": {"systolic": 120}}}]}
     )
 
-    data: JsonObject | None = Field(default=None, description="What `data` must contain, as PostgreSQL's `@>` has it.")
+    data: Annotated[JsonObject, AfterValidator(_few)] | None = Field(
+        default=None,
+        description="What `data` must contain, as PostgreSQL's `@>` has it; at most 100 members and items in all.",
+    )
     type: Word | None = Field(default=None, description="Only records of this kind.")
     since: Moment | None = Field(default=None, description="Only records from this moment on.")
     until: Moment | None = Field(default=None, description="Only records before this moment.")

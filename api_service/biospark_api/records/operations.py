@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from biospark_api.auth.permissions import Permission
 from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
+from biospark_api.contract import SMALL, Contract
 from biospark_api.database.connection import Connection, Row
 from biospark_api.idempotency import once
-from biospark_api.paging import Page, encode_cursor, next_link
+from biospark_api.paging import Page, encode_cursor, next_link, shown
 from biospark_api.preconditions import etag, not_modified, refuse_change, unchanged
 from biospark_api.problems import ProblemError
 from biospark_api.records import queries
@@ -19,7 +19,7 @@ from biospark_api.records.models import NewRecord, Record, RecordPage, RecordSea
 records = Operations("/api/v1/patients/{patient_id}/records", "health records")
 
 _LIST = Contract("List health records", answer=list[Record], query=RecordPage, gives=("Link",), problems=(410,))
-_SEARCH = Contract("Search health records", answer=RecordsFound, body=RecordSearch, problems=(410,))
+_SEARCH = Contract("Search health records", answer=RecordsFound, body=RecordSearch, largest=SMALL, problems=(410,))
 _CREATE = Contract(
     "Create a health record",
     answer=Record,
@@ -38,7 +38,7 @@ async def list_records(call: Call) -> Response:
     page = call.query(RecordPage)
     filters = {"type": page.type, "since": page.since, "until": page.until, **page.after()}
     rows = await _page(call, filters, page.limit)
-    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "recorded_at"))
+    return answer(call.showing(shown(rows, page.limit)), headers=next_link(page, rows, "recorded_at"))
 
 
 @records.add("POST", "/_search", "records.search", Permission.READ_RECORDS, _SEARCH)
@@ -47,8 +47,8 @@ async def search_records(call: Call) -> Response:
     wanted = await call.body(RecordSearch)
     filters = wanted.model_dump(exclude={"cursor", "limit"}) | Page(cursor=wanted.cursor).after()
     rows = await _page(call, filters, wanted.limit)
-    found = rows[: wanted.limit]
-    more = encode_cursor(found[-1].recorded_at, found[-1].id) if len(rows) > wanted.limit else None
+    found = shown(rows, wanted.limit)
+    more = encode_cursor(found[-1].recorded_at, found[-1].id) if len(rows) > len(found) else None
     return answer({"items": call.showing(found), "next_cursor": more})
 
 
@@ -85,7 +85,8 @@ async def _page(call: Call, filters: Mapping[str, object], limit: int) -> list[R
     call.target = patient = call.id("patient_id")
     async with call.services.pool.connection() as connection:
         await _require_patient(connection, patient)
-        return await queries.page(connection, patient, {**filters, "limit": limit + 1})
+        size = {"limit": limit + 1, "page_bytes": call.services.settings.max_page_bytes}
+        return await queries.page(connection, patient, {**filters, **size})
 
 
 async def _require_patient(connection: Connection, patient: str) -> None:

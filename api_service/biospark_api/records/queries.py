@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
 from biospark_api.database.connection import Connection, Row
+from biospark_api.paging import bounded
 
 _SHOWN = "id, patient_id, record_type, data, recorded_at, created_at"
 
@@ -37,13 +38,11 @@ async def patient(connection: Connection, patient: str) -> DictRow | None:
 
 
 async def page(connection: Connection, patient: str, filters: dict[str, Any]) -> list[Row]:
-    """Records of a patient that match all filters, the newest first."""
+    """Records of a patient that match all filters, the newest first: a `bounded` page."""
     if filters.get("data") is not None:
         filters = {**filters, "data": Jsonb(filters["data"])}
-    query = f"""
-    SELECT {_SHOWN} FROM health_records WHERE patient_id = %(patient)s AND {matching(_CONDITIONS, filters)}
-    ORDER BY recorded_at DESC, id DESC LIMIT %(limit)s
-    """
+    source = f"health_records WHERE patient_id = %(patient)s AND {matching(_CONDITIONS, filters)}"
+    query = bounded(_SHOWN, "data", source, "recorded_at DESC, id DESC")
     return await connection.rows(query, {**filters, "patient": patient})
 
 

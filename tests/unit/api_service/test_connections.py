@@ -38,9 +38,19 @@ class RecordedTransport(asyncio.Transport):
     def close(self) -> None:
         self.closed.set()
 
+    def abort(self) -> None:
+        self.closed.set()
 
-async def _answered(request: bytes) -> RecordedTransport:
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def _answered(request: bytes, sending_seconds: float = 5) -> RecordedTransport:
     """The connection after a request whose answer is `hello`, once it is over."""
+    return (await _served(request, sending_seconds))[1]
+
+
+async def _served(request: bytes, sending_seconds: float) -> tuple[Any, RecordedTransport]:
     over = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -48,13 +58,13 @@ async def _answered(request: bytes) -> RecordedTransport:
         over.set()
 
     config = uvicorn.Config(app, lifespan="off", log_config=None)
-    protocol = impatient_protocol(5)(config, ServerState(), {})
+    protocol = impatient_protocol(5, sending_seconds)(config, ServerState(), {})
     transport = RecordedTransport()
     protocol.connection_made(transport)
     protocol.data_received(request)
     await over.wait()
     await asyncio.sleep(0)  # the turn of the loop in which it answered is over
-    return transport
+    return protocol, transport
 
 
 async def test_head_and_body_of_an_answer_leave_together() -> None:
@@ -80,7 +90,7 @@ async def _echoed(*received: bytes, answers: int) -> tuple[str, RecordedTranspor
         over.release()
 
     config = uvicorn.Config(app, lifespan="off", log_config=None, ws="none")
-    protocol = impatient_protocol(5)(config, ServerState(), {})
+    protocol = impatient_protocol(5, 5)(config, ServerState(), {})
     protocol.connection_made(transport)
     for data in received:
         protocol.data_received(data)
@@ -154,3 +164,19 @@ async def test_request_names_one_host(head: bytes, status: int) -> None:
     assert said.startswith(f"HTTP/1.1 {status} ")
     assert said.count("HTTP/1.1") == 1
     assert transport.is_closing() == (status == 400 or b"HTTP/1.0" in head)
+
+
+async def test_a_client_that_takes_nothing_of_what_waits_is_given_up() -> None:
+    protocol, transport = await _served(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", 0.01)
+    protocol.pause_writing()
+    await asyncio.wait_for(transport.closed.wait(), 5)
+
+
+async def test_a_client_that_takes_it_slowly_is_not() -> None:
+    protocol, transport = await _served(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", 0.05)
+    for _ in range(4):
+        protocol.pause_writing()
+        await asyncio.sleep(0.03)
+        protocol.resume_writing()
+    await asyncio.sleep(0.06)
+    assert not transport.closed.is_set()

@@ -63,7 +63,9 @@ def cluster(own_control_plane: str) -> Iterator[Cluster]:
         until_refused(lambda: editor.delete(name), "protected from deletion")
         yield Cluster(own_control_plane, tools, editor)
     for left in json.loads(tools.kubectl("get", "bse", "-o", "json"))["items"]:
-        tools.kubectl("delete", "bse", left["metadata"]["name"], "--wait=false")
+        name = left["metadata"]["name"]
+        tools.kubectl("patch", "bse", name, "--type=merge", "-p", '{"spec":{"deletionProtection":false}}')
+        tools.kubectl("delete", "bse", name, "--wait=false")
     for role in ROLES:
         tools.kubectl("delete", f"clusterrole/{role}", f"clusterrolebinding/{role}")
 

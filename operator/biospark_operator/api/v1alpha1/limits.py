@@ -44,7 +44,7 @@ Pattern = Annotated[
     str,
     Text("write a whole name, or the beginning of names and a *, such as example.com/*", 253, r"^[^*\s]*\*?$"),
 ]
-Patterns = Annotated[tuple[Pattern, ...], Unique(256)]
+Patterns = Annotated[tuple[Pattern, ...], Unique(64)]
 
 #: From what protects least to what protects most.
 POD_SECURITY = (PodSecurity.PRIVILEGED, PodSecurity.BASELINE, PodSecurity.RESTRICTED)

@@ -42,10 +42,16 @@ def settings(env: Environment, platform: Platform) -> dict[str, str]:
         # The API goes on serving while it reports itself as not ready, so no preStop hook has to wait.
         "DRAIN_SECONDS": str(platform.drain_seconds),
         "SHUTDOWN_SECONDS": str(platform.shutdown_seconds),
+        **_proxies(platform),
         **(
             {} if server is None else {**_database(env, server), **_tokens(env), **_administrator(env), **_erasure(env)}
         ),
     }
+
+
+def _proxies(platform: Platform) -> dict[str, str]:
+    addresses = ",".join(str(network) for network in platform.network.gateway.addresses)
+    return {"TRUSTED_PROXIES": addresses} if addresses else {}
 
 
 def _database(env: Environment, server: EffectiveDatabaseServer) -> dict[str, str]:

@@ -8,9 +8,10 @@ settings is generated from these models.
 from __future__ import annotations
 
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 
 from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
 from biospark_operator.api.v1alpha1.database import DatabaseServer
@@ -22,6 +23,15 @@ from biospark_operator.api.v1alpha1.workload import Image
 
 Ports = Annotated[tuple[Port, ...], Unique(16, min_items=1)]
 Priority = Annotated[str, Text("write the name of a PriorityClass", max_length=253)]
+
+
+def _narrow(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    if network.prefixlen == 0:
+        raise refused("write the addresses of your proxies; a range of all addresses lets each client name its own")
+    return network
+
+
+TrustedRange = Annotated[IPvAnyNetwork, AfterValidator(_narrow)]
 
 
 class ImagePullPolicy(StrEnum):
@@ -38,6 +48,18 @@ class PodPeer(Model):
     namespace: DnsLabel = Field(description="Namespace of the pods.")
     pod_labels: Labels = Field(
         default_factory=dict, description="Labels that the pods have. Default: all pods of the namespace."
+    )
+
+
+class Gateway(PodPeer):
+    """The gateway in front of the API, and what it is believed."""
+
+    addresses: tuple[TrustedRange, ...] = Field(
+        (),
+        description="Addresses or ranges that the gateway, and any other proxy in front of the API, connects from: "
+        "the pod network `10.244.0.0/16`, or a load balancer's `10.0.7.0/24`. What these say about the address of a "
+        "client in X-Forwarded-For is believed, and nobody else is. Default: none, and all clients behind the gateway "
+        "count as one address.",
     )
 
 
@@ -72,8 +94,8 @@ def _servers(port: int) -> tuple[ServerPeer, ...]:
 class NetworkPeers(Model):
     """Whom the network policies of every environment let through."""
 
-    gateway: PodPeer = Field(
-        default_factory=lambda: PodPeer(namespace="kong"),
+    gateway: Gateway = Field(
+        default_factory=lambda: Gateway(namespace="kong"),
         description="The gateway; its pods may connect to the API. Default: namespace `kong`.",
     )
     prometheus: PodPeer = Field(

@@ -94,6 +94,18 @@ def test_production_serves_no_documentation_and_deleted_patients_are_kept_unless
     assert "ERASE_DELETED_DAYS" not in settings(profile="Production", database=database)
 
 
+def test_the_api_believes_the_addresses_of_the_gateway_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    from biospark_api.settings import load_settings, networks_of
+
+    gateway = {"namespace": "kong", "addresses": ["10.244.0.0/16", "192.0.2.7", "fd00::/64"]}
+    platform = Platform.model_validate({"network": {"gateway": gateway}})
+    for name, value in api_settings.settings(environment(), platform).items():
+        monkeypatch.setenv(f"BIOSPARK_{name}", value)
+    believed = [str(network) for network in networks_of(load_settings().trusted_proxies)]
+    assert believed == ["10.244.0.0/16", "192.0.2.7/32", "fd00::/64"]
+    assert "TRUSTED_PROXIES" not in settings()
+
+
 @pytest.mark.parametrize("limit", [*range(1, 80), 100, 500, 5000])
 @pytest.mark.parametrize(
     "api", [{"replicas": 1}, {"replicas": 3}, {"autoscaling": {"minReplicas": 2, "maxReplicas": 12}}], ids=str

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from biospark_operator.components.platform import NetworkPeers, Platform, PodPeer, ServerPeer
+from biospark_operator.components.platform import Gateway, NetworkPeers, Platform, PodPeer, ServerPeer
 
 
 def test_an_empty_file_is_a_usable_platform() -> None:
     platform = Platform.model_validate({})
-    assert platform.network.gateway == PodPeer(namespace="kong")
+    assert platform.network.gateway == Gateway(namespace="kong")
     assert platform.network.dns == PodPeer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"})
     assert platform.network.database == (ServerPeer(namespace="biospark-platform", ports=(5432,)),)
     assert platform.defaults().api_image is None
@@ -41,6 +41,9 @@ def test_names_are_written_in_camel_case() -> None:
             "write podLabels only together with namespace",
         ),
         ({"network": {"vault": [{"namespace": "a", "ports": []}]}}, "write at least 1 item"),
+        ({"network": {"gateway": {"namespace": "kong", "addresses": ["0.0.0.0/0"]}}}, "lets each client name its own"),
+        ({"network": {"gateway": {"namespace": "kong", "addresses": ["::/0"]}}}, "lets each client name its own"),
+        ({"network": {"gateway": {"namespace": "kong", "addresses": ["kong.example"]}}}, "valid IPv4 or IPv6 network"),
         ({"drainSeconds": -1}, "greater than or equal to 0"),
     ],
 )
@@ -49,6 +52,6 @@ def test_what_can_not_be_meant_is_refused(settings: Any, words: str) -> None:
         Platform.model_validate(settings)
 
 
-@pytest.mark.parametrize("model", [Platform, NetworkPeers, PodPeer, ServerPeer])
+@pytest.mark.parametrize("model", [Platform, NetworkPeers, Gateway, PodPeer, ServerPeer])
 def test_every_setting_is_described(model: type[BaseModel]) -> None:
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import yaml
 from biospark_operator.clients.kubernetes import connected
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components.outside import ENVIRONMENTS, SERVERS
-from tests.operator_process import LEASE, NAMESPACE, Operator, Site, cluster_of_this_worker
+from tests.operator_process import LEASE, NAMESPACE, Operator, Process, Site, cluster_of_this_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
 
@@ -437,3 +439,62 @@ async def test_credentials_may_come_from_an_exec_plugin(
     finally:
         if plugged.alive:
             plugged.kill()
+
+
+#: Nobody listens there.
+NOBODY = "127.0.0.1:9"
+
+
+async def test_a_proxy_that_leads_nowhere_stands_between_the_operator_and_the_outside_alone(
+    site: Site, operator: Operator, control_plane: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await operator.terminate()
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, f"http://{NOBODY}")
+    behind = Operator(control_plane, tmp_path / "log", name="behind").start()
+    site.operator = behind
+    try:
+
+        async def ready() -> bool:
+            return behind.ask("/readyz") == (200, "ok")
+
+        await site.until(ready, "the operator is ready", 30)
+        site.apply()
+        await site.settled()
+        site.kubectl("delete", "networkpolicy", "biospark-default-deny", "-n", site.namespace)
+        await site.until(site.policy, "kopf's watch goes past the proxy, too")
+        assert await behind.terminate() == 0
+    finally:
+        if behind.alive:
+            behind.kill()
+
+
+def soon_cut_off(environment: Mapping[str, str], log: Path) -> Process:
+    """Start an operator that takes five seconds without the API server for minutes."""
+    code = "from biospark_operator.runtime import main, server; server.CUT_OFF = 5.0; main.main()"
+    with log.open("ab") as output:
+        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=output, stderr=output)
+
+
+@pytest.mark.parametrize("election", ["true", "false"])
+async def test_an_operator_that_never_reached_the_api_server_is_not_ready_and_not_healthy_for_long(
+    control_plane: str, tmp_path: Path, election: str
+) -> None:
+    config = yaml.safe_load(Path(control_plane).read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://{NOBODY}"
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    settings = {"LEADER_ELECTION": election}
+    lost = Operator(str(path), tmp_path / "log", name="lost", settings=settings, spawn=soon_cut_off).start()
+    try:
+        async with asyncio.timeout(60):
+            while (first := lost.ask("/healthz"))[0] == 0:
+                await asyncio.sleep(0.1)
+            assert first == (200, "ok"), "a start takes its time"
+            while (health := lost.ask("/healthz"))[0] == 200:
+                assert lost.ask("/readyz") == (503, "starting: the API server has not answered yet")
+                await asyncio.sleep(0.1)
+        assert health == (500, "the API server has not been heard for more than 5 s")
+        assert lost.ask("/readyz")[0] == 503
+    finally:
+        lost.kill()

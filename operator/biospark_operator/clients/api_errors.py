@@ -111,6 +111,8 @@ def _unanswered(error: Exception, purpose: str) -> OutsideError:
             return AccessError(f"could not {purpose}: the operator's credentials can't be read")
         case aiohttp.ClientSSLError() | ssl.SSLError():
             why = "no secure connection to the API server; check its certificate and the CA it is trusted by"
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            why = "the proxy does not lead to the API server; correct HTTPS_PROXY, or name the server in NO_PROXY"
         case ValueError():
             why = "the answer is not one of an API server; check what stands between it and the operator"
         case _:

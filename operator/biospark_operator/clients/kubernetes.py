@@ -18,11 +18,12 @@ import msgspec
 from kubernetes.aio import client as kube
 
 from biospark_operator.clients.api_errors import FAULTS, ConflictError, MissingError, translated
+from biospark_operator.clients.contact import Contact
 from biospark_operator.clients.credentials import configuration
 from biospark_operator.clients.discovery import Discovery
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.clients.sending import Sending, prepared
+from biospark_operator.clients.sending import Sending
 
 #: Who we are to server-side apply. The status has a manager of its own, as the API server keeps them apart.
 FIELD_MANAGER, STATUS_MANAGER = "biospark-operator", "biospark-operator-status"
@@ -231,6 +232,7 @@ class KubernetesClient:
             )
             async with response:
                 async for line in _lines(response.content):
+                    self._sending.contact.heard()
                     yield msgspec.json.decode(line)
         except FAULTS as error:
             raise translated(error, purpose, confidential=confidential) from None if confidential else error
@@ -289,14 +291,18 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def connected(
-    concurrency: int = CONCURRENCY, kubeconfig: str | None = None, *, may_act: MayAct | None = None
+    concurrency: int = CONCURRENCY,
+    kubeconfig: str | None = None,
+    *,
+    may_act: MayAct | None = None,
+    contact: Contact | None = None,
 ) -> AsyncIterator[KubernetesClient]:
     """Open a client to the cluster that `credentials.configuration` finds, for as long as the context lasts.
 
     Nothing is sent yet: an API server that does not answer is met by the first request. `may_act` is asked before
-    each request that is not a read, and raises in place of it.
+    each request that is not a read, and raises in place of it. `contact` is told when the API server is heard.
     """
     settings = await configuration(kubeconfig)
     settings.trace_configs = [fence(may_act)] if may_act else None
-    async with kube.ApiClient(prepared(settings)) as api:
-        yield KubernetesClient(Sending(api), concurrency)
+    async with kube.ApiClient(settings) as api:
+        yield KubernetesClient(Sending(api, contact), concurrency)

@@ -8,28 +8,28 @@ that is an error, an absent object included. That was a quarter of the operator'
 from __future__ import annotations
 
 import urllib.parse
-import urllib.request
 from typing import Any
 
 import aiohttp
 from kubernetes.aio import client as kube
 from kubernetes.aio.client.exceptions import ApiException
 
+from biospark_operator.clients.contact import Contact
+
 #: What the API calls parameters, where that is not the camel case of our name.
 _NAMES = {"force_conflicts": "force", "_continue": "continue"}
 
 
-def prepared(settings: kube.Configuration) -> kube.Configuration:
-    """Have sessions look for a proxy only where there is one: aiohttp asks two threads about it for each request."""
-    settings.client_session_kwargs = {"trust_env": bool(urllib.request.getproxies())}
-    return settings
+#: Answers from here on may be those of something in front of an API server that is away.
+_FAILED = 500
 
 
 class Sending:
     """The way to one API server."""
 
-    def __init__(self, api: kube.ApiClient) -> None:
+    def __init__(self, api: kube.ApiClient, contact: Contact | None = None) -> None:
         self._api = api
+        self.contact = contact or Contact()
 
     async def request(
         self,
@@ -52,6 +52,8 @@ class Sending:
         url = f"{self._api.configuration.host}{path}" + (f"?{urllib.parse.urlencode(given)}" if given else "")
         sent = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=seconds)
         answer: aiohttp.ClientResponse = sent.response
+        if answer.status < _FAILED:
+            self.contact.heard()
         if answer.ok:
             return answer
         error = ApiException(answer.status, answer.reason, body=await answer.text(errors="replace"))

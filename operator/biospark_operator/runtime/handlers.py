@@ -9,7 +9,6 @@ resource.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +26,7 @@ from biospark_operator.api.v1alpha1.environment import (
     TAKE_OVER_FROM,
     VERSION,
 )
+from biospark_operator.clients.credentials import configuration
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.engine.errors import NotLeaderError
 from biospark_operator.runtime import scanning
@@ -68,9 +68,8 @@ def registry(environments: Environments, may_act: MayAct) -> kopf.OperatorRegist
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
-        info = await asyncio.to_thread(_login, **kwargs)
-        return _fenced(info, may_act) if info else None
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return await _session(may_act)
 
     @kopf.daemon(GROUP, VERSION, PLURAL, registry=handlers, cancellation_backoff=20, cancellation_timeout=5)
     async def keep(name: str | None, uid: str | None, stopped: kopf.DaemonStopped, **_: Any) -> None:
@@ -99,14 +98,21 @@ def registry(environments: Environments, may_act: MayAct) -> kopf.OperatorRegist
     return handlers
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    """Log in as a ServiceAccount inside a cluster, else by the kubeconfig, exec plugins included."""
-    info = kopf.login_with_service_account(**kwargs) or kopf.login_via_client(**kwargs)
-    return dataclasses.replace(info, expiration=datetime.now(UTC) + _LOGIN_LIFETIME) if info else None
-
-
-def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
-    """Return a session as kopf would make it itself, which asks `may_act` first. kopf closes it."""
+async def _session(may_act: MayAct) -> kopf.AiohttpSession:
+    """Return a session that goes the way of our own requests and asks `may_act` first. kopf closes it."""
+    way = await configuration()
+    scheme, _, token = (await way.get_api_key_with_prefix("BearerToken") or "").rpartition(" ")
+    info = kopf.ConnectionInfo(
+        server=way.host,
+        ca_path=way.ssl_ca_cert,
+        insecure=not way.verify_ssl,
+        username=way.username or None,
+        password=way.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=way.cert_file,
+        private_key_path=way.key_file,
+    )
 
     def may_act_or_fail() -> None:
         # What kopf knows, it takes calmly and tries again; by then the process is gone.
@@ -118,16 +124,14 @@ def _fenced(info: kopf.ConnectionInfo, may_act: MayAct) -> kopf.AiohttpSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),
-        proxy=info.proxy_url,
-        trust_env=info.trust_env,
+        proxy=way.proxy,
+        trust_env=False,
         trace_configs=[fence(may_act_or_fail)],
     )
     return kopf.AiohttpSession(
         server=info.server,
         aiohttp_session=session,
-        default_namespace=info.default_namespace,
-        priority=info.priority,
-        expiration=info.expiration,
+        expiration=datetime.now(UTC) + _LOGIN_LIFETIME,
     )
 
 

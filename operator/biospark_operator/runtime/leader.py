@@ -59,6 +59,11 @@ class SoleReplica:
     def __init__(self) -> None:
         self._resigned = False
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether this replica could take over: there is nothing to wait for."""
+        return False
+
     def check(self) -> None:
         """Return until `resign` was called."""
         if self._resigned:
@@ -84,6 +89,7 @@ class LeaseElection:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _valid_until: float = 0.0
     _resigned: bool = False
+    _judged: bool = False
     _seen: tuple[Any, Any] | None = None
     _seen_at: float = 0.0
 
@@ -91,6 +97,11 @@ class LeaseElection:
     def leading(self) -> bool:
         """Whether this candidate holds the Lease and may act on it."""
         return not self._resigned and self.monotonic() < self._valid_until
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether this candidate doesn't lead and could take over: it was able to read and judge the Lease."""
+        return self._judged and not self.leading
 
     def check(self) -> None:
         """Return while this candidate is the leader, raise `NotLeaderError` otherwise."""
@@ -172,12 +183,12 @@ class LeaseElection:
                 elif self._free(lease, began):
                     await self.leases.replace(self._lease(lease))
                 else:
-                    self._valid_until = 0.0
+                    self._valid_until, self._judged = 0.0, True
                     return False
         except (OutsideError, TimeoutError) as error:
             logger.warning("could not take or renew the Lease %s/%s: %s", self.namespace, self.name, error)
             return False
-        self._valid_until = began + RENEW_DEADLINE
+        self._valid_until, self._judged = began + RENEW_DEADLINE, True
         return True
 
     def _take_note(self, lease: Manifest | None) -> None:

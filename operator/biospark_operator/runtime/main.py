@@ -25,6 +25,7 @@ import uvloop
 
 from biospark_operator import __version__
 from biospark_operator.clients.children import Children
+from biospark_operator.clients.contact import Contact
 from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes import KubernetesClient, connected
 from biospark_operator.clients.objects import Manifest
@@ -96,26 +97,30 @@ async def operate(settings: OperatorSettings) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
-        leadership = await _leadership(settings, stack)
-        client = await stack.enter_async_context(connected(settings.requests, may_act=leadership.check_lease))
+        contact = Contact()
+        leadership = await _leadership(settings, stack, contact)
+        client = await stack.enter_async_context(
+            connected(settings.requests, may_act=leadership.check_lease, contact=contact)
+        )
         servers = Servers(may_act=leadership.check_lease)
         stack.push_async_callback(servers.close)
         parts = _assembled(settings, client, servers, leadership)
-        standing_by, watching = asyncio.Event(), asyncio.Event()
-        health = server.Health(parts.environments, lambda: standing_by.is_set() or watching.is_set())
+        watching = asyncio.Event()
+        health = server.Health(parts.environments, contact, lambda: leadership.stands_by or watching.is_set())
         async with server.serving(health, settings.http_host, settings.http_port):
-            if isinstance(parts.leadership, LeaseElection):
-                standing_by.set()
-                if not await _unless_stopped(parts.leadership.acquire(), stop):
-                    return 0
-                standing_by.clear()
+            if isinstance(parts.leadership, LeaseElection) and not await _unless_stopped(
+                parts.leadership.acquire(), stop
+            ):
+                return 0
             return await _lead(parts, stop=stop, watching=watching)
 
 
-async def _leadership(settings: OperatorSettings, stack: AsyncExitStack) -> LeaseElection | SoleReplica:
+async def _leadership(
+    settings: OperatorSettings, stack: AsyncExitStack, contact: Contact
+) -> LeaseElection | SoleReplica:
     if not settings.leader_election:
         return SoleReplica()
-    leases = await stack.enter_async_context(connected(LEASE_REQUESTS))
+    leases = await stack.enter_async_context(connected(LEASE_REQUESTS, contact=contact))
     return LeaseElection(leases, settings.namespace, _identity(settings))
 
 

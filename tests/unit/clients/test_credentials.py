@@ -8,23 +8,28 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kubernetes.aio.config import incluster_config
 
 from biospark_operator.clients.credentials import configuration
 from biospark_operator.engine.errors import AccessError
 
+#: Nobody listens there.
+DEAD_PROXY = "http://127.0.0.1:9"
+
 
 @pytest.fixture(autouse=True)
 def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    for name in ("KUBERNETES_SERVICE_HOST", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
-def kubeconfig(folder: Path, user: object) -> str:
+def kubeconfig(folder: Path, user: object, server: str = "https://127.0.0.1:1", **cluster: str) -> str:
     path = folder / "config"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "x",
-        "clusters": [{"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "clusters": [{"name": "x", "cluster": {"server": server, **cluster}}],
         "users": [{"name": "x", "user": user}],
         "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
     }
@@ -69,3 +74,43 @@ async def test_a_plugin_is_run_again_when_its_token_has_run_out(
 async def test_no_kubeconfig_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(AccessError, match="set KUBECONFIG, or run in a pod"):
         await configuration(str(tmp_path / "none"))
+
+
+def in_pod(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Have this process believe that it is a container of a pod."""
+    for constant, file in (("SERVICE_TOKEN_FILENAME", "token"), ("SERVICE_CERT_FILENAME", "ca.crt")):
+        (folder / file).write_text("x")
+        monkeypatch.setattr(incluster_config, constant, str(folder / file))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("10.96.0.1", "https://10.96.0.1:443"), ("fd00:10:96::1", "https://[fd00:10:96::1]:443")]
+)
+async def test_in_a_cluster_no_proxy_stands_before_the_api_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, url: str
+) -> None:
+    in_pod(tmp_path, monkeypatch, host)
+    monkeypatch.setenv("HTTPS_PROXY", DEAD_PROXY)
+    settings = await configuration()
+    assert (settings.host, settings.proxy) == (url, None)
+    assert settings.client_session_kwargs == {"trust_env": False}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "without", "proxy"),
+    [
+        ({}, "", DEAD_PROXY),
+        ({}, "192.0.2.0/24", None),
+        ({"proxy-url": "http://of-the-cluster.example:3128"}, "192.0.2.0/24", "http://of-the-cluster.example:3128"),
+    ],
+)
+async def test_outside_a_cluster_a_proxy_is_the_kubeconfig_s_or_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: dict[str, str], without: str, proxy: str | None
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", DEAD_PROXY)
+    monkeypatch.setenv("NO_PROXY", without)
+    settings = await configuration(kubeconfig(tmp_path, {"token": "t"}, "https://192.0.2.7:6443", **cluster))
+    assert settings.proxy == proxy
+    assert settings.client_session_kwargs == {"trust_env": False}

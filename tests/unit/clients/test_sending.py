@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 from kubernetes.aio import client as kube
 from kubernetes.aio.client.exceptions import ApiException
 
-from biospark_operator.clients.sending import Sending, prepared
+from biospark_operator.clients.contact import Contact
+from biospark_operator.clients.sending import Sending
 from tests.unit.clients.conftest import ApiServer, says
 
 PATH = "/api/v1/namespaces/a/configmaps"
@@ -17,7 +19,7 @@ PATH = "/api/v1/namespaces/a/configmaps"
 @pytest.fixture
 async def sending(server: ApiServer) -> AsyncIterator[Sending]:
     settings = kube.Configuration(host=server.url, api_key={"BearerToken": "Bearer of-the-test"})  # type: ignore[attr-defined]
-    async with kube.ApiClient(prepared(settings)) as api:
+    async with kube.ApiClient(settings) as api:
         yield Sending(api)
 
 
@@ -51,14 +53,13 @@ async def test_an_error_has_the_words_and_the_headers_of_the_api_server(server: 
     assert "slow down" in (error.body or "")
 
 
-async def test_a_proxy_is_used_where_the_environment_names_one(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("status", "heard"), [(200, True), (403, True), (429, True), (500, False), (503, False)])
+async def test_what_answers_for_an_api_server_that_is_away_is_not_contact(
+    server: ApiServer, status: int, heard: bool
 ) -> None:
-    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    assert prepared(kube.Configuration()).client_session_kwargs == {"trust_env": False}
-    monkeypatch.setenv("HTTP_PROXY", server.url)  # type: ignore[attr-defined]
-    server.always[PATH] = says({})
-    async with kube.ApiClient(prepared(kube.Configuration(host="http://cluster.example"))) as api:
-        await Sending(api).request("get", PATH, seconds=5)
-    assert server.requests[0].headers["Host"] == "cluster.example"
+    contact = Contact()
+    server.always[PATH] = says({}, status)
+    async with kube.ApiClient(kube.Configuration(host=server.url)) as api:  # type: ignore[attr-defined]
+        with contextlib.suppress(ApiException):
+            await Sending(api, contact).request("get", PATH, seconds=5)
+    assert contact.made is heard

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import kopf
@@ -64,27 +65,24 @@ async def test_events_of_environments_make_and_forget_their_slots() -> None:
     assert environments.all() == []
 
 
-@dataclasses.dataclass(frozen=True)
-class _Logins:
-    account: kopf.ConnectionInfo | None
-    config: kopf.ConnectionInfo | None
-
-
-@pytest.mark.parametrize(
-    ("logins", "server"),
-    [
-        (_Logins(kopf.ConnectionInfo(server="account"), kopf.ConnectionInfo(server="config")), "account"),
-        (_Logins(None, kopf.ConnectionInfo(server="config")), "config"),
-        (_Logins(None, None), None),
-    ],
-)
-def test_credentials_are_read_again_before_they_run_out(
-    monkeypatch: pytest.MonkeyPatch, logins: _Logins, server: str | None
+@pytest.mark.parametrize(("without", "proxy"), [("", "http://127.0.0.1:9"), ("192.0.2.0/24", None)])
+async def test_kopf_goes_the_way_of_our_own_requests_and_reads_it_again_before_the_token_runs_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, without: str, proxy: str | None
 ) -> None:
-    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: logins.account)
-    monkeypatch.setattr(kopf, "login_via_client", lambda **_: logins.config)
-    info = handlers._login()
-    assert (info.server if info else None) == server
-    if info:
-        assert info.expiration is not None
-        assert timedelta(0) < info.expiration - datetime.now(UTC) < timedelta(hours=1)
+    for name, value in {"https_proxy": "http://127.0.0.1:9", "no_proxy": without}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    clusters = [{"name": "x", "cluster": {"server": "https://192.0.2.7:6443"}}]
+    contexts = [{"name": "x", "context": {"cluster": "x", "user": "x"}}]
+    users = [{"name": "x", "user": {"token": "of-the-test"}}]
+    config = {"current-context": "x", "clusters": clusters, "contexts": contexts, "users": users}
+    (tmp_path / "config").write_text(json.dumps(config))
+    made = await handlers._session(SoleReplica().check_lease)
+    async with made.aiohttp_session as session:
+        assert made.server == "https://192.0.2.7:6443"
+        assert session.headers["Authorization"] == "Bearer of-the-test"
+        assert (str(session._default_proxy) if session._default_proxy else None) == proxy
+        assert not session.trust_env
+    assert made.expiration is not None
+    assert timedelta(0) < made.expiration - datetime.now(UTC) < timedelta(hours=1)

@@ -109,6 +109,20 @@ async def test_the_first_candidate_leads_at_once(one: LeaseElection, clock: Cloc
     assert leases.lease["spec"]["leaseDurationSeconds"] == LEASE_DURATION
 
 
+async def test_only_who_could_judge_the_lease_stands_by(one: LeaseElection, two: LeaseElection, leases: Leases) -> None:
+    leases.down = True
+    assert not await two._try()
+    assert not two.stands_by
+    leases.down = False
+    await one.acquire()
+    assert not one.stands_by
+    assert not await two._try()
+    assert two.stands_by
+    leases.down = True
+    assert not await two._try()
+    assert two.stands_by, "an outage of the API server takes no replica out"
+
+
 async def test_another_lease_is_waited_out_by_the_own_clock(
     one: LeaseElection, two: LeaseElection, clock: Clock, leases: Leases
 ) -> None:

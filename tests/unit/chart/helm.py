@@ -22,6 +22,17 @@ Manifest = Mapping[str, Any]
 Values = Mapping[str, Any]
 
 
+class OnceOnly(yaml.SafeLoader):
+    """Reads YAML as Kubernetes' own tools do: a key that is there twice is an error, not the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, and refuse one that has a key twice."""
+        keys = [key.value for key, _ in node.value]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"given twice: {sorted(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
 class HelmError(Exception):
     """What helm said when it refused; the text is what a user reads."""
 
@@ -38,8 +49,28 @@ class Helm:
         return self._run([*chart, "--kube-version", kubernetes, "--values", "-"], values)
 
     def manifests(self, values: Values | None = None, *, kubernetes: str = KUBERNETES) -> Sequence[Manifest]:
-        """Return all manifests parsed. Raises `HelmError`."""
-        return [found for found in yaml.safe_load_all(self.template(values, kubernetes=kubernetes)) if found]
+        """Return all manifests parsed; a key that is there twice is an error. Raises `HelmError`."""
+        rendered = self.template(values, kubernetes=kubernetes)
+        return [found for found in yaml.load_all(rendered, Loader=OnceOnly) if found]
+
+    def within(
+        self, folder: Path, values: Values, *, alias: str | None = None, release: str = "clinic"
+    ) -> Sequence[Manifest]:
+        """Return the manifests of an umbrella chart made in `folder`, which has this one as a dependency.
+
+        `values` are those of the umbrella chart; `<name>.enabled` is the condition. Raises `HelmError`.
+        """
+        umbrella = folder / "umbrella"
+        shutil.copytree(CHART, umbrella / "charts" / CHART.name)
+        name = alias or CHART.name
+        dependency = {"name": CHART.name, "version": "*", "condition": f"{name}.enabled"}
+        if alias:
+            dependency["alias"] = alias
+        chart = {"apiVersion": "v2", "name": "umbrella", "version": "1.0.0", "dependencies": [dependency]}
+        (umbrella / "Chart.yaml").write_text(yaml.safe_dump(chart))
+        command = ["template", release, str(umbrella), "--namespace", "clinics", "--kube-version", KUBERNETES]
+        rendered = self._run([*command, "--values", "-"], values)
+        return [found for found in yaml.load_all(rendered, Loader=OnceOnly) if found]
 
     def manifest(self, kind: str, name: str = "biospark-operator", values: Values | None = None) -> Manifest:
         """Return the one manifest of this kind and name."""

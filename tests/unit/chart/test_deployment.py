@@ -119,7 +119,7 @@ def test_egress_without_ports_is_not_allowed_at_all(helm: Helm) -> None:
         rules = helm.manifest("NetworkPolicy", values={"networkPolicy": values})["spec"]["egress"]
         return {port["port"] for rule in rules for port in rule["ports"]}
 
-    assert ports({}) == {53, 443, 6443}
+    assert ports({}) == {53, 443, 6443, 8443, 16443}
     assert ports({"egress": {"apiServer": {"ports": []}}}) == {53}
 
 
@@ -134,12 +134,26 @@ def test_the_notes_lead_to_a_first_environment_that_can_be_applied(helm: Helm, t
     example = notes.split("<<EOF\n")[1].split("     EOF\n")[0]
     environment = yaml.safe_load(example)
     assert environment["kind"] == "BioSparkEnvironment"
+    assert environment["spec"]["api"]["bootstrapAdmin"], "somebody has to log in"
     assert environment["spec"]["api"]["image"], "nothing else says which image: the platform is empty"
+
+
+def test_the_notes_lead_through_the_database(helm: Helm, tmp_path: Path) -> None:
+    notes = helm.notes(tmp_path)
+    values = yaml.safe_load(notes.split("# platform.yaml\n")[1].split("\n\n")[0])
+    assert Platform.model_validate(values["platform"]).database is not None
+    assert f"create secret generic {values['platform']['database']['adminSecretRef']['name']}" in notes
+    told = helm.notes(tmp_path / "told", values)
+    assert "nobody can log in" in notes
+    assert "nobody can log in" not in told
+    assert "databases on 10.10.0.5" in told
+    assert "which is empty" not in told
+    alone = {"platform": values["platform"]}
+    assert "networkPolicy.egress.database.cidrs, which is empty" in helm.notes(tmp_path / "alone", alone)
 
 
 def test_the_notes_say_what_is_left_to_the_user(helm: Helm, tmp_path: Path) -> None:
     notes = helm.notes(tmp_path, {"platform": PLATFORM, "crd": {"install": False}, "rbac": {"create": False}})
     assert "crd.install is false" in notes
     assert "rbac.create is false" in notes
-    assert "`platform` is empty" not in notes
     assert "image:" not in notes

@@ -48,7 +48,10 @@ NOTHING: set[str] = set()
 ALLOWED: dict[tuple[Pod | str, Pod | str], set[str]] = {
     (PROMETHEUS, OPERATOR): {"TCP 8080"},
     (OPERATOR, DNS): {"UDP 53", "TCP 53"},
-    **{(OPERATOR, address): {"TCP 443", "TCP 6443"} for address in (API_SERVER, INTERNET, INTERNET_6, NODE_LOCAL_DNS)},
+    **{
+        (OPERATOR, address): {"TCP 443", "TCP 6443", "TCP 8443", "TCP 16443"}
+        for address in (API_SERVER, INTERNET, INTERNET_6, NODE_LOCAL_DNS)
+    },
 }
 ENDS = (*OTHERS, API_SERVER, INTERNET, INTERNET_6, NODE_LOCAL_DNS)
 PAIRS = [pair for end in ENDS for pair in ((OPERATOR, end), (end, OPERATOR))]

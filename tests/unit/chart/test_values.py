@@ -67,7 +67,7 @@ def test_the_table_of_values_in_the_readme_is_current() -> None:
 def test_values_and_schema_have_the_same_keys() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    optional = {"global", "affinity", "resources"}  # more may be set than the defaults show
+    optional = {"enabled", "affinity", "resources"}  # more may be set than the defaults show
     in_schema = {path for path in schema_paths(schema, schema["definitions"]) if path.split(".")[0] not in optional}
     in_values = {path for path in value_paths(values) if path.split(".")[0] not in optional}
     assert in_schema == in_values

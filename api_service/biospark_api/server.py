@@ -7,6 +7,7 @@ signal skips the rest of the drain time.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -32,6 +33,10 @@ _KEEP_ALIVE_SECONDS = 75
 
 class ListenError(Exception):
     """An address cannot be listened on; the message says which and why."""
+
+
+class _NoSuchFamilyError(ListenError):
+    """The machine has no addresses of this family."""
 
 
 class _Server(uvicorn.Server):
@@ -71,21 +76,23 @@ class _Stop:
 def run(app: FastAPI, settings: Settings) -> None:
     """Serve until a stop signal. Raises `ListenError`; a failed start of the application ends the process."""
     with (
-        _bind(settings.host, settings.port, "BIOSPARK_PORT") as api_socket,
-        _bind(settings.host, settings.metrics_port, "BIOSPARK_METRICS_PORT") as metrics_socket,
+        _bound(settings.host, settings.port, "BIOSPARK_PORT") as api_sockets,
+        _bound(settings.host, settings.metrics_port, "BIOSPARK_METRICS_PORT") as metrics_sockets,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(app, settings, api_socket, metrics_socket))
+        runner.run(_serve(app, settings, api_sockets, metrics_sockets))
 
 
-async def _serve(app: FastAPI, settings: Settings, api_socket: socket.socket, metrics_socket: socket.socket) -> None:
+async def _serve(
+    app: FastAPI, settings: Settings, api_sockets: list[socket.socket], metrics_sockets: list[socket.socket]
+) -> None:
     asyncio.get_running_loop().set_exception_handler(log_loop_fault)
     stop = _Stop(app.state.readiness)
     api = _Server(_config(app, "on", settings.shutdown_seconds, settings), "api")
     metrics = _Server(_config(_metrics_app(app), "off", 1, settings), "metrics")
     async with asyncio.TaskGroup() as group:
-        group.create_task(metrics.serve([metrics_socket]))
-        serving = group.create_task(api.serve([api_socket]))
+        group.create_task(metrics.serve(metrics_sockets))
+        serving = group.create_task(api.serve(api_sockets))
         await stop.asked.wait()
         await _drain(settings.drain_seconds, stop.haste)
         log.info("Closing", extra={"shutdown_seconds": settings.shutdown_seconds})
@@ -123,15 +130,41 @@ def _metrics_app(app: FastAPI) -> Any:
     return make_asgi_app(registry)
 
 
+@contextlib.contextmanager
+def _bound(host: str, port: int, setting: str) -> Iterator[list[socket.socket]]:
+    """Sockets bound to `host`, closed at the end; `::` is every address of the machine, of the families it has.
+
+    One for each family: on a socket for both, clients of IPv4 would have addresses of IPv6, in which nobody writes down
+    networks.
+    """
+    with contextlib.ExitStack() as stack:
+        if host != "::":
+            yield [stack.enter_context(_bind(host, port, setting))]
+            return
+        sockets = [stack.enter_context(_bind("0.0.0.0", port, setting))]  # noqa: S104 - asked for
+        with contextlib.suppress(_NoSuchFamilyError):
+            sockets.append(stack.enter_context(_bind(host, sockets[0].getsockname()[1], setting)))
+        yield sockets
+
+
 def _bind(host: str, port: int, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _NoSuchFamilyError(_refusal(host, port, setting, error)) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        raise ListenError(
-            f"cannot listen on {host} port {port} (BIOSPARK_HOST, {setting}): {error.strerror}"
-        ) from error
+        # IPv6 may be compiled in and turned off.
+        kind = _NoSuchFamilyError if error.errno == errno.EADDRNOTAVAIL else ListenError
+        raise kind(_refusal(host, port, setting, error)) from error
     return listener
+
+
+def _refusal(host: str, port: int, setting: str, error: OSError) -> str:
+    return f"cannot listen on {host} port {port} (BIOSPARK_HOST, {setting}): {error.strerror}"

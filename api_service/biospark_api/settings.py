@@ -46,6 +46,10 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
+# What programs of the project beside the service read: the operator, the local cluster and the tests. A shell in which
+# one of them was set up starts the service as well.
+_OTHERS = re.compile(r"OPERATOR_\w+|HOST_ADDRESS|INSTANCE|LONG|PREVIOUS|SEED")
+
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
@@ -98,7 +102,7 @@ class Settings(BaseSettings):
     host: str = Field(
         default="127.0.0.1",
         min_length=1,
-        description="IP address to listen on, for both ports; 0.0.0.0 for all.",
+        description="IP address to listen on, for both ports; :: for all, of IPv4 and of IPv6.",
     )
     port: int = Field(default=8080, ge=0, le=65535, description="Port of the API; 0 takes a free one.")
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="Port of the metrics; 0 takes a free one.")
@@ -381,6 +385,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
         for name, value in sorted(environ.items())
         if name.startswith(PREFIX)
         and name not in known
+        and not _OTHERS.fullmatch(name.removeprefix(PREFIX))
         and not _SERVICE_LINK.search(name)
         and not _SERVICE_LINK_VALUE.match(value)
     ]

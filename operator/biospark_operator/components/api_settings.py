@@ -34,7 +34,8 @@ def settings(env: Environment, platform: Platform) -> dict[str, str]:
     return {
         "ENVIRONMENT": env.name,
         **public,
-        "HOST": "0.0.0.0",  # noqa: S104 - the pod's own address is not known beforehand
+        # Of either family: the pod's own addresses are not known beforehand.
+        "HOST": "::",
         "PORT": str(API_PORT),
         "METRICS_PORT": str(METRICS_PORT),
         "LOG_LEVEL": LOG_LEVELS[env.spec.profile],

@@ -16,12 +16,20 @@ from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
 from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
-from biospark_operator.api.v1alpha1.formats import DnsLabel, Labels, Port
+from biospark_operator.api.v1alpha1.formats import LABEL_KEY_PATTERN, DnsLabel, Labels, LabelValue, Port
 from biospark_operator.api.v1alpha1.limits import Limits
 from biospark_operator.api.v1alpha1.model import Model
 from biospark_operator.api.v1alpha1.workload import Image
 
+#: User and group of the API's image, which have no name on any node.
+USER_ID = 10001
+
 Ports = Annotated[tuple[Port, ...], Unique(16, min_items=1)]
+Id = Annotated[int, Field(ge=1, le=2_147_483_647)]
+LabelKey = Annotated[
+    str,
+    Text("write the key of a label, such as topology.kubernetes.io/zone", pattern=LABEL_KEY_PATTERN, max_length=317),
+]
 Priority = Annotated[str, Text("write the name of a PriorityClass", max_length=253)]
 
 
@@ -40,6 +48,77 @@ class ImagePullPolicy(StrEnum):
     ALWAYS = "Always"
     IF_NOT_PRESENT = "IfNotPresent"
     NEVER = "Never"
+
+
+class PodSecurityContext(Model):
+    """User and groups that the API's pods run as; whatever is left out the platform assigns."""
+
+    run_as_user: Id | None = Field(None, description="User of the processes. Left out: as the platform assigns.")
+    run_as_group: Id | None = Field(None, description="Group of the processes. Left out: as the platform assigns.")
+    fs_group: Id | None = Field(
+        None, description="Group that reads the mounted Secrets. Left out: as the platform assigns."
+    )
+
+
+class TolerationOperator(StrEnum):
+    """How a toleration is compared with a taint."""
+
+    EQUAL = "Equal"
+    EXISTS = "Exists"
+
+
+class TaintEffect(StrEnum):
+    """What a taint does to pods that don't tolerate it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class Toleration(Model):
+    """A taint of nodes that the API's pods tolerate, as in a pod."""
+
+    key: LabelKey | None = Field(None, description="Key of the taint. Left out, with operator Exists: every taint.")
+    operator: TolerationOperator = Field(
+        TolerationOperator.EQUAL, description="Equal compares the value, Exists does not. Default Equal."
+    )
+    value: LabelValue | None = Field(None, description="Value of the taint, with operator Equal.")
+    effect: TaintEffect | None = Field(
+        None, description="NoSchedule, PreferNoSchedule or NoExecute. Left out: every effect."
+    )
+    toleration_seconds: int | None = Field(
+        None,
+        ge=0,
+        description="Seconds that a pod stays on a node with such a taint of effect NoExecute. Default: ever.",
+    )
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if self.operator is TolerationOperator.EQUAL and self.key is None:
+            raise refused("write a key, or operator: Exists to tolerate every taint")
+        if self.operator is TolerationOperator.EXISTS and self.value is not None:
+            raise refused("write value only with operator: Equal")
+        if self.toleration_seconds is not None and self.effect is not TaintEffect.NO_EXECUTE:
+            raise refused("write tolerationSeconds only with effect: NoExecute")
+        return self
+
+
+class WhenUnsatisfiable(StrEnum):
+    """What to do with a pod that no node has a good place for."""
+
+    SCHEDULE_ANYWAY = "ScheduleAnyway"
+    DO_NOT_SCHEDULE = "DoNotSchedule"
+
+
+class TopologySpreadConstraint(Model):
+    """How the API's pods of one environment are spread over zones or nodes."""
+
+    topology_key: LabelKey = Field(description="Label of nodes, such as `topology.kubernetes.io/zone`.")
+    max_skew: int = Field(1, ge=1, le=100, description="By how many pods places may differ. Default 1.")
+    when_unsatisfiable: WhenUnsatisfiable = Field(
+        WhenUnsatisfiable.SCHEDULE_ANYWAY,
+        description="ScheduleAnyway makes it a wish, DoNotSchedule a demand. Default ScheduleAnyway.",
+    )
 
 
 class PodPeer(Model):
@@ -144,6 +223,22 @@ class Platform(Model):
     )
     priority_class_name: Priority | None = Field(
         None, description="PriorityClass of the API's pods. Default: that of the cluster."
+    )
+    pod_security_context: PodSecurityContext = Field(
+        default_factory=lambda: PodSecurityContext(run_as_user=USER_ID, run_as_group=USER_ID, fs_group=USER_ID),
+        description="User and groups of the API's pods. Default: those of the image, 10001. Write `{}` where the "
+        "platform assigns them, as OpenShift does. Pods never run as root.",
+    )
+    node_selector: Labels = Field(
+        default_factory=dict, description="Labels of the nodes that the API's pods may run on. Default: every node."
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = Field(
+        (), description="Taints of nodes that the API's pods tolerate. Default: none."
+    )
+    topology_spread_constraints: Annotated[tuple[TopologySpreadConstraint, ...], Field(max_length=8)] = Field(
+        (),
+        description="How the API's pods of each environment are spread, beside the wish for different nodes in "
+        "Production, which one of key `kubernetes.io/hostname` replaces. Default: none.",
     )
     drain_seconds: int = Field(
         5,

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from biospark_operator.api.v1alpha1.model import Model
 from biospark_operator.components import ownership
 from biospark_operator.components.api_settings import MOUNTED, settings
 from biospark_operator.components.manifests import API, API_LABELS, API_PORT, METRICS_PORT
-from biospark_operator.components.platform import Platform
+from biospark_operator.components.platform import Platform, TopologySpreadConstraint
 from biospark_operator.engine.component import Environment
 
 CONTAINER = "api"
-#: The user of the image, which has no name on any node.
-USER_ID = 10001
+_NODE = "kubernetes.io/hostname"
 #: Of files with secrets: the group of the pod reads them, and nobody else.
 SECRET_MODE = 0o440
 #: Seconds between the end of the API's own shutdown and the kill.
@@ -30,14 +30,18 @@ def pod_template(env: Environment, platform: Platform, component: str) -> dict[s
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": platform.drain_seconds + platform.shutdown_seconds + MARGIN,
-        "securityContext": _pod_security_context(),
+        "securityContext": _pod_security_context(platform),
         "containers": [_container(env, platform)],
         "volumes": _volumes(env),
     }
     if platform.priority_class_name:
         spec["priorityClassName"] = platform.priority_class_name
-    if env.spec.api.spread:
-        spec["topologySpreadConstraints"] = [_spread()]
+    if platform.node_selector:
+        spec["nodeSelector"] = platform.node_selector
+    if platform.tolerations:
+        spec["tolerations"] = [_written(toleration) for toleration in platform.tolerations]
+    if spread := _spread(env, platform):
+        spec["topologySpreadConstraints"] = spread
     return {"metadata": {"labels": {**ownership.labels(env, component), **API_LABELS}}, "spec": spec}
 
 
@@ -101,22 +105,20 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
     }
 
 
-def _pod_security_context() -> dict[str, Any]:
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": USER_ID,
-        "runAsGroup": USER_ID,
-        "fsGroup": USER_ID,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+def _pod_security_context(platform: Platform) -> dict[str, Any]:
+    assigned = _written(platform.pod_security_context)
+    return {"runAsNonRoot": True, **assigned, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
-def _spread() -> dict[str, Any]:
-    """Return the wish for different nodes: a wish, since a cluster with too few nodes should still run all."""
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": API_LABELS},
-        "matchLabelKeys": ["pod-template-hash"],
-    }
+def _spread(env: Environment, platform: Platform) -> list[dict[str, Any]]:
+    wanted = [*platform.topology_spread_constraints]
+    if env.spec.api.spread and not any(constraint.topology_key == _NODE for constraint in wanted):
+        # A wish, since a cluster with too few nodes should still run all.
+        wanted.append(TopologySpreadConstraint(topology_key=_NODE))
+    selected = {"labelSelector": {"matchLabels": API_LABELS}, "matchLabelKeys": ["pod-template-hash"]}
+    return [{**_written(constraint), **selected} for constraint in wanted]
+
+
+def _written(setting: Model) -> dict[str, Any]:
+    """Return a setting that has the form of Kubernetes' own, as it stands in a pod."""
+    return setting.model_dump(mode="json", by_alias=True, exclude_none=True)

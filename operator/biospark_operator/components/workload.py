@@ -7,6 +7,7 @@ far a rollout is, and what stands in its way, is said by `rollout`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
@@ -30,11 +31,15 @@ from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
 from biospark_operator.components.platform import Platform
 from biospark_operator.components.pods import pod_template
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.outcome import Blocked, Outcome
+from biospark_operator.engine.outcome import Blocked, Outcome, Ready
 
 NAME = "workload"
 #: Seconds without progress after which a rollout needs a human.
 PROGRESS_DEADLINE = 300
+WITHOUT_DATABASE = (
+    "nobody can log in, because the environment has no database: set spec.database.server, or platform.database in "
+    "the operator's settings"
+)
 
 
 def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
@@ -51,6 +56,12 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
             return manifest
         replicas = replicas_until_scaled(env, live)
         return manifest if replicas is None else with_replicas(manifest, replicas)
+
+    def assess(env: Environment, seen: Seen) -> Outcome:
+        outcome = rollout.assess(env, seen)
+        if isinstance(outcome, Ready) and env.spec.database.server is None:
+            return replace(outcome, remark=WITHOUT_DATABASE)
+        return outcome
 
     return ObjectsComponent(
         name=NAME,
@@ -158,7 +169,8 @@ def _service(env: Environment) -> Manifest:
     ]
     # What is not said is not ours, and whoever sets it opens the API to the outside.
     closed = {"type": "ClusterIP", "externalIPs": []}
-    return namespaced(env, "v1", "Service", API, spec={**closed, "selector": API_LABELS, "ports": ports})
+    spec = {**closed, "ipFamilyPolicy": "PreferDualStack", "selector": API_LABELS, "ports": ports}
+    return namespaced(env, "v1", "Service", API, spec=spec)
 
 
 def _autoscaler(env: Environment, wanted: Autoscaling) -> Manifest:

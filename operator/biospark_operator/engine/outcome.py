@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """As specified, and proved so by what was observed."""
+    """As specified, and proved so by what was observed.
+
+    `remark` is what a reader of the environment's `Ready` has to know all the same, if anything.
+    """
 
     reason: str
     message: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,9 @@ def overall(outcomes: Mapping[str, Outcome], leftovers: Removal | None = None, *
             Condition("Ready", "Unknown", Reason.WAITING_FOR_DELETION, message),
             Condition("Reconciling", "True", Reason.PROGRESSING, message),
         ]
-    return [Condition("Ready", "True", Reason.SUCCEEDED, f"all {len(outcomes)} components are ready")]
+    remarks = [outcome.remark for _, outcome in _of(outcomes, Ready) if outcome.remark]
+    message = "; ".join([f"all {len(outcomes)} components are ready", *remarks])
+    return [Condition("Ready", "True", Reason.SUCCEEDED, message)]
 
 
 def beginning(generation: int, components: Sequence[AnyComponent], *, applies: bool) -> list[Condition]:

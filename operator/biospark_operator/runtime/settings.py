@@ -68,7 +68,9 @@ class OperatorSettings(BaseSettings):
         description="Namespace the operator runs in. Secrets that environments refer to are read there only.",
     )
     pod_name: str = Field(default="", description="Name of the operator's pod: who holds the Lease.")
-    http_host: str = Field(default="0.0.0.0", description="Address that health and metrics listen on.")  # noqa: S104
+    http_host: str = Field(
+        default="::", description="Address that health and metrics listen on; `::` is all, of IPv4 and of IPv6."
+    )
     http_port: int = Field(default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics.")
     log_level: LogLevel = Field(default=LogLevel.INFO, description="DEBUG, INFO, WARNING or ERROR.")
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json, or text for a terminal.")

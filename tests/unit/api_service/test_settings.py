@@ -1,5 +1,6 @@
 """Settings: where values come from, and what a wrong one is answered with."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,22 @@ def test_proxies_are_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIOSPARK_DATABASE_PASSWORD", "seven-Blue-lanterns")
     assert "seven-Blue" not in repr(load_settings())
+
+
+ROOT = Path(__file__).parents[3]
+SOURCES = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / "dev").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+#: Variables that the project's other programs read of their environment, as they are written there.
+READ = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()\s*["'](BIOSPARK_\w+)|\$[({]?(BIOSPARK_\w+)""")
+
+
+def test_variables_of_the_project_s_other_programs_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = {a or b for source in SOURCES for a, b in READ.findall(source.read_text(encoding="utf-8"))}
+    own = {variable(field) for field in Settings.model_fields}
+    others = {name for name in named if name not in own and name.removesuffix("_FILE") not in own}
+    assert "BIOSPARK_INSTANCE" in others
+    for name in {*others, "BIOSPARK_OPERATOR_NAMESPACE", "BIOSPARK_OPERATOR_PLATFORM__API_IMAGE"}:
+        monkeypatch.setenv(name, "of-the-shell")
+    assert load_settings() == Settings()
 
 
 def test_misspelt_setting_gets_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:

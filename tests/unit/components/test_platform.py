@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from biospark_operator.components.platform import Gateway, NetworkPeers, Platform, PodPeer, ServerPeer
+from biospark_operator.components.platform import (
+    Gateway,
+    NetworkPeers,
+    Platform,
+    PodPeer,
+    PodSecurityContext,
+    ServerPeer,
+    Toleration,
+    TopologySpreadConstraint,
+)
 
 
 def test_an_empty_file_is_a_usable_platform() -> None:
@@ -44,6 +53,13 @@ def test_names_are_written_in_camel_case() -> None:
         ({"network": {"gateway": {"namespace": "kong", "addresses": ["0.0.0.0/0"]}}}, "lets each client name its own"),
         ({"network": {"gateway": {"namespace": "kong", "addresses": ["::/0"]}}}, "lets each client name its own"),
         ({"network": {"gateway": {"namespace": "kong", "addresses": ["kong.example"]}}}, "valid IPv4 or IPv6 network"),
+        ({"podSecurityContext": {"runAsUser": 0}}, "greater than or equal to 1"),
+        ({"podSecurityContext": {"runAsNonRoot": False}}, "Extra inputs are not permitted"),
+        ({"tolerations": [{"value": "x"}]}, "write a key, or operator: Exists"),
+        ({"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}, "write value only with operator: Equal"),
+        ({"tolerations": [{"key": "a", "tolerationSeconds": 3}]}, "write tolerationSeconds only with effect"),
+        ({"tolerations": [{"key": "a b"}]}, "write the key of a label"),
+        ({"topologySpreadConstraints": [{"topologyKey": "zone", "maxSkew": 0}]}, "greater than or equal to 1"),
         ({"drainSeconds": -1}, "greater than or equal to 0"),
     ],
 )
@@ -52,6 +68,18 @@ def test_what_can_not_be_meant_is_refused(settings: Any, words: str) -> None:
         Platform.model_validate(settings)
 
 
-@pytest.mark.parametrize("model", [Platform, NetworkPeers, Gateway, PodPeer, ServerPeer])
+MODELS = [
+    Platform,
+    NetworkPeers,
+    Gateway,
+    PodPeer,
+    ServerPeer,
+    PodSecurityContext,
+    Toleration,
+    TopologySpreadConstraint,
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_every_setting_is_described(model: type[BaseModel]) -> None:
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.components import workload
 from biospark_operator.components.database.credentials import APP_SECRET, ROTATED_AT
 from biospark_operator.components.objects import Seen
 from biospark_operator.components.ownership import marked
 from biospark_operator.components.platform import Platform
+from biospark_operator.engine import report
 from biospark_operator.engine.component import Environment
-from biospark_operator.engine.outcome import Blocked
+from biospark_operator.engine.outcome import Blocked, Ready
 from tests.fakes.environments import environment
+from tests.unit.components import rollouts
 from tests.unit.components.fake_cluster import FakeCluster
 from tests.unit.components.test_objects import Cluster as Applied
 
@@ -37,6 +39,66 @@ def pod_of(env: Environment, platform: Platform | None = None) -> Mapping[str, A
 def settings(env: Environment, platform: Platform | None = None) -> dict[str, str]:
     """Return the environment variables of the API."""
     return {item["name"]: item["value"] for item in pod_of(env, platform)["containers"][0]["env"]}
+
+
+def test_the_user_and_the_groups_are_those_of_the_image() -> None:
+    context = pod_of(environment())["securityContext"]
+    assert context == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "fsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+@pytest.mark.parametrize("assigned", [{}, {"fsGroup": 2000}, {"runAsUser": 1001, "runAsGroup": 1001}])
+def test_a_platform_that_assigns_users_and_groups_is_asked_for_none(assigned: dict[str, int]) -> None:
+    platform = Platform.model_validate({"podSecurityContext": assigned})
+    context = pod_of(environment(), platform)["securityContext"]
+    assert context == {"runAsNonRoot": True, **assigned, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_the_platform_says_which_nodes_the_pods_may_run_on() -> None:
+    tolerations = [
+        {"key": "dedicated", "operator": "Equal", "value": "records", "effect": "NoSchedule"},
+        {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 30},
+    ]
+    platform = Platform.model_validate({"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": tolerations})
+    pod = pod_of(environment(), platform)
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert pod["tolerations"] == tolerations
+    assert not {"nodeSelector", "tolerations"} & pod_of(environment()).keys()
+
+
+@pytest.mark.parametrize(
+    ("profile", "wanted", "keys"),
+    [
+        ("Development", [], []),
+        ("Production", [], ["kubernetes.io/hostname"]),
+        ("Development", ["topology.kubernetes.io/zone"], ["topology.kubernetes.io/zone"]),
+        (
+            "Production",
+            ["topology.kubernetes.io/zone"],
+            ["topology.kubernetes.io/zone", "kubernetes.io/hostname"],
+        ),
+        ("Production", ["kubernetes.io/hostname"], ["kubernetes.io/hostname"]),
+    ],
+)
+def test_the_platform_says_how_the_pods_are_spread(profile: str, wanted: list[str], keys: list[str]) -> None:
+    constraints = [{"topologyKey": key, "whenUnsatisfiable": "DoNotSchedule"} for key in wanted]
+    platform = Platform.model_validate({"topologySpreadConstraints": constraints})
+    built = pod_of(environment(profile=profile), platform).get("topologySpreadConstraints", [])
+    assert [constraint["topologyKey"] for constraint in built] == keys
+    for constraint in built:
+        demanded = "DoNotSchedule" if constraint["topologyKey"] in wanted else "ScheduleAnyway"
+        assert (constraint["maxSkew"], constraint["whenUnsatisfiable"]) == (1, demanded)
+        assert constraint["labelSelector"] == objects(environment())["Deployment"]["spec"]["selector"]
+
+
+def test_the_api_listens_and_is_reached_by_addresses_of_both_families() -> None:
+    assert settings(environment())["BIOSPARK_HOST"] == "::"
+    assert objects(environment())["Service"]["spec"]["ipFamilyPolicy"] == "PreferDualStack"
 
 
 def test_a_fixed_number_of_replicas_is_the_deployments() -> None:
@@ -96,7 +158,7 @@ def test_the_api_learns_its_place_from_its_settings() -> None:
     assert settings(environment("staging", profile="Staging")) == {
         "BIOSPARK_ENVIRONMENT": "staging",
         "BIOSPARK_PUBLIC_URL": "https://api.staging.biospark.example",
-        "BIOSPARK_HOST": "0.0.0.0",
+        "BIOSPARK_HOST": "::",
         "BIOSPARK_PORT": "8080",
         "BIOSPARK_METRICS_PORT": "9090",
         "BIOSPARK_LOG_LEVEL": "info",
@@ -238,3 +300,19 @@ async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
     live["spec"]["replicas"] = 7
     (repair,) = component.plan(env, await component.observe(env))
     assert not repair.routine
+
+
+@pytest.mark.parametrize("server", [None, {"host": "db.example", "adminSecretRef": {"name": "admin"}}])
+def test_who_reads_that_all_is_ready_learns_that_nobody_can_log_in(server: dict[str, Any] | None) -> None:
+    env = environment(database={"server": server} if server else {})
+    component = workload.component(FakeCluster(), Platform())  # type: ignore[arg-type]
+    live = rollouts.deployment(available=1)
+    ref = ObjectRef.of(live)
+    outcome = component.assess(
+        env, Seen({ref: live}, {ref: live}, [*rollouts.VERSIONS, rollouts.serving(rollouts.NEW)])
+    )
+    assert isinstance(outcome, Ready)
+    (ready,) = report.overall({"workload": outcome})
+    assert (ready.status, ready.reason) == ("True", "Succeeded")
+    assert ("nobody can log in" in ready.message) is (server is None)
+    assert ("spec.database.server" in ready.message) is (server is None)

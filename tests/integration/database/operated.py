@@ -14,11 +14,13 @@ from typing import Any
 
 from psycopg import sql
 
+from biospark_operator.api.v1alpha1.environment import TAKE_OVER_FROM
 from biospark_operator.clients.kubernetes import FIELD_MANAGER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from biospark_operator.clients.postgres import Servers
 from biospark_operator.components.database import DatabaseComponent, credentials, marks
 from biospark_operator.components.database.access import Access
+from biospark_operator.components.database.component import Quiet
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.schema import SchemaComponent
@@ -74,6 +76,8 @@ class Operated:
     annotations: Mapping[str, str] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     environment_name: str = "dev"
+    uid: str = ""
+    quiet: Quiet = field(default_factory=Quiet)
     runs: Runs = field(default_factory=Runs)
     comparisons: Comparisons = field(default_factory=Comparisons)
 
@@ -108,7 +112,7 @@ class Operated:
     @property
     def component(self) -> DatabaseComponent:
         """The component, on this test's clock."""
-        return DatabaseComponent(Access(self.cluster, self.servers, OPERATOR_NAMESPACE), clock=lambda: self.now)
+        return DatabaseComponent(Access(self.cluster, self.servers, OPERATOR_NAMESPACE), lambda: self.now, self.quiet)
 
     @property
     def schema(self) -> SchemaComponent:
@@ -126,7 +130,12 @@ class Operated:
         }
         database = {"server": server, "name": self.database, **self.wishes}
         specified = environment(self.environment_name, database=database, **self.spec)
-        return replace(specified, annotations=self.annotations, status=self.status)
+        identity = replace(
+            specified.identity,
+            uid=self.uid or specified.uid,
+            predecessor=self.annotations.get(TAKE_OVER_FROM),
+        )
+        return replace(specified, identity=identity, annotations=self.annotations, status=self.status)
 
     async def run(self, *, apply: bool = True) -> Report:
         """Make one pass."""

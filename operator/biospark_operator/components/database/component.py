@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -45,12 +45,33 @@ NAME = "database"
 _REMEMBERED = ("objectId", "schemaRevision", "targetRevision")
 
 
+class Quiet:
+    """For how long nobody was seen in databases that are to be taken over. After a restart it begins anew."""
+
+    def __init__(self) -> None:
+        self._looks: dict[Hashable, tuple[datetime, datetime]] = {}
+
+    def seconds(self, key: Hashable, seen: Seen) -> float:
+        """Take note of a look at a database, and return for how many seconds looks found nobody.
+
+        A look counts only together with one that was not long before it.
+        """
+        first, last = self._looks.pop(key, (seen.now, seen.now))
+        if any(seen.sessions.values()):
+            return 0.0
+        if seen.now - last > timedelta(seconds=2 * judge.QUIET):
+            first = seen.now
+        self._looks[key] = first, seen.now
+        return (seen.now - first).total_seconds()
+
+
 @dataclass(frozen=True)
 class DatabaseComponent:
     """The database of an environment, its roles and its credentials; satisfies `engine.component.Component`."""
 
     access: Access
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    quiet: Quiet = field(default_factory=Quiet)
     name: str = NAME
     condition: str = ConditionType.DATABASE_READY
     outside: bool = True
@@ -88,6 +109,8 @@ class DatabaseComponent:
             if any(marks.standing(role.comment, env.identity) is Standing.OFFERED for role in seen.roles.values()):
                 uses = await catalogue.uses(session, names)
                 seen = replace(seen, roles={n: replace(role, elsewhere=uses[n]) for n, role in seen.roles.items()})
+        if existence.takes_over(env, seen):
+            seen = replace(seen, quiet_for=self.quiet.seconds((env.uid, names.database), seen))
         if self.refuse(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
             return seen
         async with server.session(names.database) as session:

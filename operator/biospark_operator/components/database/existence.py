@@ -17,7 +17,7 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE
 from biospark_operator.components.database import marks
-from biospark_operator.components.database.marks import Mark
+from biospark_operator.components.database.marks import Mark, Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
@@ -36,6 +36,13 @@ def owner_mark(env: Environment, seen: Seen) -> Mark | None:
     """Return our mark on the owner role."""
     owner = seen.roles.get(Names(env.spec.database.name).owner)
     return marks.ours(owner.comment if owner else None, env.identity)
+
+
+def takes_over(env: Environment, seen: Seen) -> bool:
+    """Whether anything there is still the predecessor's, from which this environment is to take over."""
+    comments = [role.comment for role in seen.roles.values()]
+    comments += [seen.database.comment] if seen.database else []
+    return any(marks.standing(comment, env.identity) is Standing.PREDECESSORS for comment in comments)
 
 
 def was_created(env: Environment, seen: Seen) -> bool:
@@ -64,8 +71,11 @@ def lost(env: Environment, seen: Seen) -> int | None:
     """Return the object id of the database that was there and is gone, or None where there is nothing missing."""
     if seen.database is not None:
         return None
-    mark = owner_mark(env, seen)
-    return _id_in_status(env) or (mark.holds if mark else None)
+    owner = seen.roles.get(Names(env.spec.database.name).owner)
+    comment = owner.comment if owner else None
+    mark = marks.parse(comment)
+    known = marks.standing(comment, env.identity) in (Standing.OURS, Standing.PREDECESSORS)
+    return _id_in_status(env) or (mark.holds if mark is not None and known else None)
 
 
 def consent(env: Environment, object_id: int) -> str:

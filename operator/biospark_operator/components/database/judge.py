@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE
+from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components import ownership
 from biospark_operator.components.database import credentials, existence, marks, sizing, wanted
-from biospark_operator.components.database.marks import Origin, Standing
+from biospark_operator.components.database.marks import Mark, Origin, Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Failed
+
+#: Seconds for which no login of a predecessor may have a session before it counts as gone, and between looks.
+QUIET, LOOK = 300.0, 30.0
 
 
 def refusal(env: Environment, seen: Seen) -> Blocked | Failed | None:
@@ -29,7 +32,7 @@ def refusal(env: Environment, seen: Seen) -> Blocked | Failed | None:
             Reason.SERVER_UNAVAILABLE,
             f"{seen.where} is read-only; point spec.database.server at the primary, or see why it accepts no writes",
         )
-    return _foreign(env, seen) or _missing(env, seen) or _fixed(env, seen)
+    return _foreign(env, seen) or _alive(env, seen) or _missing(env, seen) or _fixed(env, seen)
 
 
 def _foreign(env: Environment, seen: Seen) -> Blocked | None:
@@ -40,6 +43,13 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
     for what, comment in things:
         mark, thing = marks.parse(comment), f"{what} on {seen.where}"
         match marks.standing(comment, env.identity):
+            case Standing.ANOTHERS if mark is not None and _is_a_namesakes(env, mark):
+                return Blocked(
+                    Reason.DATABASE_CONFLICT,
+                    f"{thing} belongs to an environment {env.name} with the uid {mark.uid}: one of another cluster, or "
+                    f"this one before its cluster was lost; only in the second case annotate it with {TAKE_OVER_FROM}: "
+                    f"{mark.uid} to take over what that had, else create it with another spec.database.name",
+                )
             case Standing.ANOTHERS:
                 kept = mark is not None and mark.origin in (Origin.RELEASED, Origin.OFFERED)
                 owner = mark.environment if mark else ""
@@ -64,6 +74,34 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
         if not ownership.is_ours(secret, env.identity):
             why = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
             return Blocked(Reason.NOT_OWNED, why)
+    return None
+
+
+def _is_a_namesakes(env: Environment, mark: Mark) -> bool:
+    return mark.environment == env.name and mark.origin in (Origin.CREATED, Origin.ADOPTED)
+
+
+def _alive(env: Environment, seen: Seen) -> Blocked | Failed | None:
+    """Say why a predecessor may still be alive, from which this environment is to take over.
+
+    An API that is alive has sessions, and comes back within minutes when its pods or the server are restarted.
+    """
+    if not existence.takes_over(env, seen):
+        return None
+    logins = sorted(role for role, number in seen.sessions.items() if number)
+    if logins:
+        return Blocked(
+            Reason.DATABASE_CONFLICT,
+            f"{', '.join(logins)} has a session on {seen.where}: the environment with "
+            f"the uid {env.identity.predecessor} is alive; stop its API, or remove the annotation {TAKE_OVER_FROM}",
+        )
+    if seen.quiet_for < QUIET:
+        return Failed(
+            Reason.PROGRESSING,
+            f"database {env.spec.database.name} on {seen.where} is taken over from the environment with the uid "
+            f"{env.identity.predecessor} once none of its logins had a session for {QUIET / 60:.0f} minutes",
+            LOOK,
+        )
     return None
 
 

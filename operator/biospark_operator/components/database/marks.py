@@ -36,6 +36,8 @@ class Standing(StrEnum):
     UNOWNED = "Unowned"
     #: Nobody's, and this environment may have it.
     OFFERED = "Offered"
+    #: Of an environment of the same name, from which this one takes over.
+    PREDECESSORS = "Predecessors"
     ANOTHERS = "Anothers"
 
 
@@ -108,6 +110,8 @@ def standing(comment: str | None, owner: Identity) -> Standing:
         return Standing.ANOTHERS
     if mark.origin in (Origin.OFFERED, Origin.RELEASED):
         return Standing.OFFERED if mark.environment == owner.name else Standing.ANOTHERS
+    if mark.uid == owner.predecessor and mark.environment == owner.name:
+        return Standing.PREDECESSORS
     return Standing.OURS if mark.uid == owner.uid else Standing.ANOTHERS
 
 

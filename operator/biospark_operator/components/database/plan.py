@@ -140,6 +140,10 @@ class _Planner:
         statements: list[Statement] = []
         if marks.standing(found.comment, self.env.identity) is not Standing.OURS:
             taken = self.adopted(found) if found.owner != owner else self.mark(Origin.ADOPTED)
+            there = marks.parse(found.comment)
+            if there is not None and marks.standing(found.comment, self.env.identity) is Standing.PREDECESSORS:
+                # It was not created for this resource, whatever it was for the one before.
+                taken = replace(there, uid=self.env.uid, origin=Origin.ADOPTED)
             mark = self.mark(Origin.CREATED) if created else taken
             statements.append(do.comment_database(name, marks.marked(found.comment, mark)))
         if found.owner != owner:

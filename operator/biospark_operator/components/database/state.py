@@ -140,3 +140,5 @@ class Seen:
     rolled_out: str | None = None
     has_pods: bool = False
     authority: bytes | None = field(default=None, repr=False)
+    #: Seconds for which none of the logins was seen in a database that is to be taken over.
+    quiet_for: float = 0.0

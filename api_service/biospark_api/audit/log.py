@@ -38,6 +38,7 @@ class AuditLog:
         self._ids = 0
         self._queue: deque[Entry] = deque()
         self._being_written = 0
+        self._writing: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -78,14 +79,19 @@ class AuditLog:
         """Write what was collected so far; what fails stays in the queue. Raises psycopg's errors.
 
         What comes meanwhile is left for the next time: under load something always does, and would make a batch of
-        one entry after the other.
+        one entry after the other. Whoever is cancelled leaves the write to the next call: it may be committed already,
+        and would be there twice.
         """
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_batches())
+        await asyncio.shield(self._writing)
+
+    async def _write_batches(self) -> None:
         self._being_written = len(self._queue)
         try:
             while self._being_written:
                 batch = list(itertools.islice(self._queue, min(_BATCH, self._being_written)))
                 await queries.add(self._pool, batch)
-                # Only after the commit: whoever is cancelled before it leaves the entries where they are.
                 for entry in batch:
                     self._queue.popleft()
                     self._ids -= len(entry.shown or ())
@@ -100,4 +106,6 @@ class AuditLog:
                 while self._queue:
                     await self.flush()
         except (psycopg.Error, OSError, TimeoutError):
+            if self._writing is not None:
+                self._writing.cancel()
             log.exception("%d entries of the audit log were lost", len(self._queue))

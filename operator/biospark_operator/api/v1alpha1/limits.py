@@ -42,9 +42,10 @@ Range = Annotated[str, AfterValidator(_range)]
 Ranges = Annotated[tuple[Range, ...], Unique(64)]
 Pattern = Annotated[
     str,
-    Text("write a whole name, or the beginning of names and a *, such as example.com/*", 253, r"^[^*\s]*\*?$"),
+    Text("write a whole name, or the beginning of names and a *, such as example.com/*", 128, r"^[^*\s]*\*?$"),
 ]
-Patterns = Annotated[tuple[Pattern, ...], Unique(64)]
+#: The API server holds every subject of an environment against every pattern and gives up what costs too much.
+Patterns = Annotated[tuple[Pattern, ...], Unique(32)]
 
 #: From what protects least to what protects most.
 POD_SECURITY = (PodSecurity.PRIVILEGED, PodSecurity.BASELINE, PodSecurity.RESTRICTED)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.cluster import Cluster, programs
+from dev.cluster.api import has_condition
 from dev.cluster.local import LocalProvider
 from dev.cluster.postgres import SUPERUSER, Server
 
@@ -44,11 +45,25 @@ class Tools:
         "Established" comes first: until the API server's list of kinds follows, kubectl knows no such resource.
         """
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-        self.kubectl("wait", "--for=condition=Established", "-f", str(CRD), "--timeout=30s")
+        established = has_condition("Established")
+
+        def is_established() -> bool:
+            return established(json.loads(self.kubectl("get", "-f", str(CRD), "-o", "json")))
+
+        self._until(is_established, seconds, "the API server does not accept the definition of environments")
+        self._until(
+            lambda: bool(self.kubectl("explain", "biosparkenvironments", check=False)),
+            seconds,
+            "the API server does not list biosparkenvironments",
+        )
+
+    @staticmethod
+    def _until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:
+        """Wait until it `holds`. `kubectl wait` fails for an object whose conditions are still null."""
         deadline = time.monotonic() + seconds
-        while not self.kubectl("explain", "biosparkenvironments", check=False):
+        while not holds():
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the API server does not list biosparkenvironments after {seconds:.0f} s")
+                raise RuntimeError(f"{otherwise} after {seconds:.0f} s")
             time.sleep(0.2)
 
     def _run(self, program: Path, *args: str, check: bool, text: str | None) -> str:

@@ -7,11 +7,19 @@ settings is generated from these models.
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    IPvAnyNetwork,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from biospark_operator.api.v1alpha1.constraints import Text, Unique, refused
 from biospark_operator.api.v1alpha1.database import DatabaseServer
@@ -24,6 +32,17 @@ from biospark_operator.api.v1alpha1.workload import Image
 #: User and group of the API's image, which have no name on any node.
 USER_ID = 10001
 
+
+def _range(written: object, parse: ValidatorFunctionWrapHandler) -> IPv4Network | IPv6Network:
+    """Take only what Kubernetes 1.36 and newer take in a policy; an address is the range of this one."""
+    with contextlib.suppress(ValueError):
+        network: IPv4Network | IPv6Network = parse(written)
+        if isinstance(network, IPv4Network) or not network.network_address.ipv4_mapped:
+            return network
+    raise refused("write an address such as 10.20.0.5, or a range whose host bits are zero, such as 10.20.0.0/16")
+
+
+AddressRange = Annotated[IPvAnyNetwork, WrapValidator(_range)]
 Ports = Annotated[tuple[Port, ...], Unique(16, min_items=1)]
 Id = Annotated[int, Field(ge=1, le=2_147_483_647)]
 LabelKey = Annotated[
@@ -150,7 +169,7 @@ class ServerPeer(Model):
         default_factory=dict,
         description="Labels that the server's pods have, beside `namespace`. Default: all pods of the namespace.",
     )
-    cidr: IPvAnyNetwork | None = Field(
+    cidr: AddressRange | None = Field(
         None,
         description="Address or range of a server outside the pod network, such as `10.20.0.5` or `10.20.0.0/16`; "
         "excludes `namespace`.",
@@ -185,7 +204,7 @@ class NetworkPeers(Model):
         default_factory=lambda: PodPeer(namespace="kube-system", pod_labels={"k8s-app": "kube-dns"}),
         description="The DNS server of the cluster. Default: namespace `kube-system`, label `k8s-app: kube-dns`.",
     )
-    dns_addresses: tuple[IPvAnyNetwork, ...] = Field(
+    dns_addresses: tuple[AddressRange, ...] = Field(
         (),
         description="Addresses of DNS servers that are not pods of the pod network: a node-local cache, such as "
         "`169.254.20.10`, or a server on the host network. Default: none.",

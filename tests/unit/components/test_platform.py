@@ -42,7 +42,11 @@ def test_names_are_written_in_camel_case() -> None:
         ({"apiImage": "registry.example/api latest"}, "write an image reference without scheme"),
         ({"imagePullPolicy": "Sometimes"}, "'Always', 'IfNotPresent' or 'Never'"),
         ({"network": {"gateway": {}}}, "Field required"),
-        ({"network": {"dnsAddresses": ["dns.example"]}}, "valid IPv4 or IPv6 network"),
+        ({"network": {"dnsAddresses": ["dns.example"]}}, "write an address such as"),
+        ({"network": {"dnsAddresses": ["10.20.0.5/16"]}}, "a range whose host bits are zero, such as 10.20.0.0/16"),
+        ({"network": {"dnsAddresses": ["fd00::1/64"]}}, "a range whose host bits are zero"),
+        ({"network": {"dnsAddresses": ["::ffff:10.20.0.0/112"]}}, "a range whose host bits are zero"),
+        ({"network": {"vault": [{"cidr": "10.20.0.5/16", "ports": [1]}]}}, "a range whose host bits are zero"),
         ({"network": {"vault": [{"ports": [8200]}]}}, "write either namespace or cidr"),
         ({"network": {"vault": [{"namespace": "a", "cidr": "10.0.0.1", "ports": [1]}]}}, "either namespace or cidr"),
         (

@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PY := $(VENV)/bin/python
+#: The versions of Kubernetes that are tested beside the default one.
+OTHER_KUBERNETES = $(patsubst dev/cluster/go/kubernetes-%,%,$(wildcard dev/cluster/go/kubernetes-*))
 
 .PHONY: help
 help: ## List the targets
@@ -33,7 +35,13 @@ test-integration: programs ## Run the tests that need a control plane
 test-e2e: programs ## Run the tests that need a node: root on Linux
 	@$(PY) -m pytest -m e2e tests
 test-long: export BIOSPARK_LONG = 1
-test-long: test ## Run all tests in their full form: every point at which the operator may be killed, every outage in full
+test-long: test test-versions ## Run all tests in their full form: every kill, every outage, every version of Kubernetes
+.PHONY: test-versions
+test-versions: programs ## Run the integration tests on the oldest and the newest Kubernetes, which are built once
+	@for version in $(OTHER_KUBERNETES); do \
+	  echo "==> Kubernetes $$version"; \
+	  KUBERNETES=$$version $(PY) -m pytest -n 2 --dist loadfile -m integration tests/integration || exit 1; \
+	done
 
 .PHONY: bench
 bench: programs ## Measure N environments, 100 by default, on a local cluster with fake nodes (KEEP=1 leaves it up)

@@ -27,7 +27,12 @@ def require_node() -> None:
 
 @contextmanager
 def shared(instance: str, size: Size) -> Iterator[Cluster]:
-    """Yield the cluster `instance`, brought up by the first user and taken down by the last one of this run."""
+    """Yield the cluster `instance`, brought up by the first user and taken down by the last one of this run.
+
+    Each version of Kubernetes that ``$KUBERNETES`` chooses has one of its own.
+    """
+    if version := os.environ.get("KUBERNETES"):
+        instance = f"{instance}-{version.replace('.', '-')}"
     cluster = Cluster.for_instance(instance)
     users = Path(tempfile.gettempdir()) / f"biospark-tests-{os.getuid()}-{instance}.users"
     with _counted(users) as (others, _):

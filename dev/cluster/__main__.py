@@ -60,7 +60,8 @@ def _up(arguments: argparse.Namespace) -> None:
 
 def _build(_: argparse.Namespace) -> None:
     with_node = _default_size() is Size.NODE
-    programs.ensure(programs.CONTROL_PLANE + programs.FAKE_NODES + (programs.NODE if with_node else ()), _say)
+    always = programs.CONTROL_PLANE + programs.FAKE_NODES + programs.CHECKS
+    programs.ensure(always + (programs.NODE if with_node else ()), _say)
 
 
 def _down(_: argparse.Namespace) -> None:

@@ -4,6 +4,8 @@ Nothing is downloaded as a binary: each directory under ``go/`` pins a group of 
 ``go.sum``. A program's cache entry is named by the hash of its group's pins, so it is built once per change of
 the pins and every later start is instant, whatever Go toolchain built it. The control plane, the node and the
 chart tests (``programs.path("helm")``) take their programs from here.
+
+Kubernetes has a group for each minor version that is tested; ``$KUBERNETES`` chooses one, such as ``1.33``.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from dev.cluster.instance import ClusterError, cache_root, locked
 
 SOURCES = Path(__file__).parent / "go"
+KUBERNETES = "kubernetes"
 BUILD_FLAGS = ("-trimpath", "-buildvcs=false")
 LINK_FLAGS = "-s -w"
 PROGRESS_SECONDS = 15
@@ -39,21 +42,23 @@ class Program:
 
 PROGRAMS = {
     "etcd": Program("etcd", "go.etcd.io/etcd/server/v3", 50),
-    "kube-apiserver": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 240),
-    "kube-controller-manager": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", 50),
-    "kube-scheduler": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", 10),
+    "kube-apiserver": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 240),
+    "kube-controller-manager": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager", 50),
+    "kube-scheduler": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 10),
     "cert-manager": Program("addons", "./cert-manager", 190),
     "helm": Program("addons", "helm.sh/helm/v3/cmd/helm", 30),
-    "kubelet": Program("kubernetes", "k8s.io/kubernetes/cmd/kubelet", 20),
-    "kube-proxy": Program("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", 30),
+    "kubelet": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kubelet", 20),
+    "kube-proxy": Program(KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy", 30),
     "coredns": Program("addons", "./coredns", 15),
     "metrics-server": Program("addons", "sigs.k8s.io/metrics-server/cmd/metrics-server", 50),
     "pause": Program("pause", ".", 2),
+    "validate-definitions": Program("validation", ".", 60),
     "kwok": Program("addons", "sigs.k8s.io/kwok/cmd/kwok", 15),
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager", "helm")
 NODE = ("kubelet", "kube-proxy", "coredns", "metrics-server", "pause")
 FAKE_NODES = ("kwok",)
+CHECKS = ("validate-definitions",)
 
 
 def path(name: str, report: Callable[[str], None] = print) -> Path:
@@ -64,7 +69,40 @@ def path(name: str, report: Callable[[str], None] = print) -> Path:
 
 def binary(name: str) -> Path:
     """Where the program is once it has been built."""
-    return cache_of(PROGRAMS[name].group) / "bin" / name
+    return cache_of(group_of(PROGRAMS[name])) / "bin" / name
+
+
+def group_of(program: Program) -> str:
+    """The directory with the program's pins: for Kubernetes that of the version which ``$KUBERNETES`` chooses.
+
+    Raises ClusterError where that version is not among the tested ones.
+    """
+    wanted = os.environ.get("KUBERNETES")
+    if program.group != KUBERNETES or not wanted:
+        return program.group
+    groups = {minor(group): group for group in kubernetes_groups()}
+    if wanted not in groups:
+        *others, last = sorted(groups, key=_numbers)
+        raise ClusterError(f"KUBERNETES={wanted}: write {', '.join(others)} or {last}")
+    return groups[wanted]
+
+
+def kubernetes_groups() -> list[str]:
+    """The groups of pins of Kubernetes, a minor version each; the default one comes first."""
+    return sorted(path.name for path in SOURCES.glob(f"{KUBERNETES}*"))
+
+
+def minor(group: str) -> str:
+    """The minor version of Kubernetes that a group pins, such as ``1.33``."""
+    return ".".join(kubernetes_pin(group)[:2])
+
+
+def kubernetes_pin(group: str) -> tuple[str, ...]:
+    """Major, minor and patch version of Kubernetes that a group pins."""
+    pin = re.search(r"k8s.io/kubernetes v(\d+)\.(\d+)\.(\d+)", (SOURCES / group / "go.mod").read_text())
+    if pin is None:
+        raise ClusterError(f"dev/cluster/go/{group}/go.mod requires no version of k8s.io/kubernetes")
+    return pin.groups()
 
 
 def ensure(names: Iterable[str], report: Callable[[str], None] = print) -> None:
@@ -72,11 +110,11 @@ def ensure(names: Iterable[str], report: Callable[[str], None] = print) -> None:
     missing = [name for name in names if not binary(name).exists()]
     if not missing:
         return
-    toolchain = find_go()
+    toolchain = find_go({group_of(PROGRAMS[name]) for name in missing})
     expected = sum(PROGRAMS[name].usual_seconds for name in missing)
     report(f"Building {', '.join(missing)} (once; usually {expected} s on 2 cores)")
     for name in missing:
-        with locked(cache_of(PROGRAMS[name].group), lambda: report("  waiting for another build to end")):
+        with locked(cache_of(group_of(PROGRAMS[name])), lambda: report("  waiting for another build to end")):
             if not binary(name).exists():  # somebody else may have built it while we waited
                 _build(name, toolchain, report)
 
@@ -95,9 +133,9 @@ def hash_of_pins(sources: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def find_go() -> Path:
-    """The Go toolchain: `go` in PATH when it is new enough for every pin, else the one in the virtual environment."""
-    wanted = max(_go_directive(module) for module in SOURCES.glob("*/go.mod"))
+def find_go(groups: Collection[str]) -> Path:
+    """The Go toolchain: `go` in PATH if it is new enough for these pins, else the one in the virtual environment."""
+    wanted = max(_go_directive(SOURCES / group / "go.mod") for group in groups)
     candidates = [shutil.which("go"), str(Path(sys.executable).parent / "go")]
     for candidate in candidates:
         if candidate and Path(candidate).exists() and go_version(candidate) >= wanted:
@@ -115,7 +153,7 @@ def go_version(go: str) -> tuple[int, ...]:
 
 def module_directory(group: str, module: str) -> Path:
     """Where a pinned module of the group lies in Go's module cache, downloaded first if need be."""
-    run = [str(find_go()), "mod", "download", module]
+    run = [str(find_go({group})), "mod", "download", module]
     _checked(run, group, f"downloading {module}")
     listing = _checked([run[0], "list", "-m", "-f", "{{.Dir}}", module], group, f"looking up {module}")
     return Path(listing.strip())
@@ -123,13 +161,11 @@ def module_directory(group: str, module: str) -> Path:
 
 def link_flags(program: Program) -> str:
     """Linker flags: Kubernetes learns its version only from them and would call itself v0.0.0."""
-    if program.group != "kubernetes":
+    if program.group != KUBERNETES:
         return LINK_FLAGS
-    pin = re.search(r"k8s.io/kubernetes v(\d+)\.(\d+)\.(\d+)", (SOURCES / "kubernetes" / "go.mod").read_text())
-    if pin is None:
-        raise ClusterError("dev/cluster/go/kubernetes/go.mod requires no version of k8s.io/kubernetes")
+    pin = kubernetes_pin(group_of(program))
     version = "k8s.io/component-base/version"
-    values = {"gitVersion": f"v{'.'.join(pin.groups())}", "gitMajor": pin[1], "gitMinor": pin[2]}
+    values = {"gitVersion": f"v{'.'.join(pin)}", "gitMajor": pin[0], "gitMinor": pin[1]}
     return " ".join([LINK_FLAGS, *(f"-X {version}.{name}={value}" for name, value in values.items())])
 
 
@@ -145,7 +181,7 @@ def _build(name: str, toolchain: Path, report: Callable[[str], None]) -> None:
     report(f"  {name}: building (usually {program.usual_seconds} s)")
     with log.open("wb") as output:
         build = subprocess.Popen(
-            command, cwd=SOURCES / program.group, env=_environment(), stdout=output, stderr=subprocess.STDOUT
+            command, cwd=SOURCES / group_of(program), env=_environment(), stdout=output, stderr=subprocess.STDOUT
         )
         _watch(build, lambda: report(f"  {name}: still building, {time.monotonic() - begin:.0f} s"))
     if build.returncode:
@@ -183,6 +219,10 @@ def _checked(command: list[str], group: str, doing: str) -> str:
 def _environment() -> dict[str, str]:
     """Static programs, the toolchain that was chosen and no other, no workspace of the user."""
     return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def _go_directive(module: Path) -> tuple[int, ...]:

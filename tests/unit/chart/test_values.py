@@ -42,12 +42,12 @@ def test_wrong_values_are_refused_with_their_path(helm: Helm, values: dict[str, 
 
 
 def test_an_older_kubernetes_is_refused(helm: Helm) -> None:
-    with pytest.raises(HelmError, match=r"requires kubeVersion: >= 1\.31\.0-0"):
-        helm.template(kubernetes="1.30.9")
+    with pytest.raises(HelmError, match=r"requires kubeVersion: >= 1\.33\.0-0"):
+        helm.template(kubernetes="1.32.9")
 
 
 def test_a_vendors_version_of_kubernetes_is_accepted(helm: Helm) -> None:
-    assert helm.manifests(kubernetes="1.31.4-eks-a737599")
+    assert helm.manifests(kubernetes="1.33.4-eks-a737599")
 
 
 def test_the_chart_can_be_a_dependency_of_another(helm: Helm) -> None:

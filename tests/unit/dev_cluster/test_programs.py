@@ -40,7 +40,7 @@ def test_a_file_moved_to_another_name_changes_the_hash(tmp_path: Path) -> None:
 def test_go_in_path_is_taken_when_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = fake_go(tmp_path, "1.99.0")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert programs.find_go() == go
+    assert programs.find_go({"etcd"}) == go
 
 
 def test_the_toolchain_of_the_environment_is_taken_when_the_one_in_path_is_too_old(
@@ -52,7 +52,7 @@ def test_the_toolchain_of_the_environment_is_taken_when_the_one_in_path_is_too_o
     newer = fake_go(tmp_path / "environment", "1.99")
     monkeypatch.setenv("PATH", f"{tmp_path}/old:/usr/bin:/bin")
     monkeypatch.setattr("sys.executable", str(tmp_path / "environment" / "python"))
-    assert programs.find_go() == newer
+    assert programs.find_go({"etcd"}) == newer
 
 
 def test_without_a_toolchain_the_message_says_which_version_and_how(
@@ -61,7 +61,7 @@ def test_without_a_toolchain_the_message_says_which_version_and_how(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(ClusterError, match=r"Go 1\.\d+.* or newer .* `make tools`"):
-        programs.find_go()
+        programs.find_go({"etcd"})
 
 
 def test_kubernetes_programs_know_their_version() -> None:
@@ -73,14 +73,51 @@ def test_kubernetes_programs_know_their_version() -> None:
     assert "version.gitMinor=" in flags
 
 
-def test_all_staging_modules_of_kubernetes_are_of_one_version() -> None:
-    lines = (programs.SOURCES / "kubernetes" / "go.mod").read_text().splitlines()
+@pytest.mark.parametrize("group", [*programs.kubernetes_groups(), "validation"])
+def test_all_staging_modules_of_kubernetes_are_of_one_version(group: str) -> None:
+    lines = (programs.SOURCES / group / "go.mod").read_text().splitlines()
     versions = {line.split()[-1] for line in lines if "=> k8s.io/" in line}
-    assert len(versions) == 1
+    assert versions == {"v0." + ".".join(programs.kubernetes_pin(group)[1:])}
+
+
+def test_a_version_of_kubernetes_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES", raising=False)
+    default = programs.binary("kube-apiserver")
+    for group in programs.kubernetes_groups():
+        monkeypatch.setenv("KUBERNETES", programs.minor(group))
+        assert programs.binary("kube-apiserver").is_relative_to(programs.cache_of(group))
+        assert f"v{programs.minor(group)}." in programs.link_flags(programs.PROGRAMS["kubelet"])
+    assert default.is_relative_to(programs.cache_of("kubernetes"))
+
+
+def test_other_programs_are_the_same_for_every_version_of_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES", raising=False)
+    before = programs.binary("etcd")
+    monkeypatch.setenv("KUBERNETES", programs.minor(programs.kubernetes_groups()[-1]))
+    assert programs.binary("etcd") == before
+
+
+def test_a_version_that_is_not_tested_is_refused_with_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES", "1.12")
+    with pytest.raises(ClusterError, match=r"KUBERNETES=1\.12: write 1\.\d+, .* or 1\.\d+"):
+        programs.binary("kube-apiserver")
+
+
+def test_a_version_needs_the_toolchain_of_its_own_pins_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for group, version in (("old", "1.20.0"), ("new", "1.98.0")):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "go.mod").write_text(f"module x\n\ngo {version}\n")
+    monkeypatch.setattr(programs, "SOURCES", tmp_path)
+    go = fake_go(tmp_path, "1.26.0")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "nowhere" / "python"))
+    assert programs.find_go({"old"}) == go
+    with pytest.raises(ClusterError, match=r"Go 1\.98"):
+        programs.find_go({"old", "new"})
 
 
 def test_every_program_has_its_pins_and_belongs_to_a_size() -> None:
-    assert set(programs.PROGRAMS) == {*programs.CONTROL_PLANE, *programs.NODE, *programs.FAKE_NODES}
+    assert set(programs.PROGRAMS) == {*programs.CONTROL_PLANE, *programs.NODE, *programs.FAKE_NODES, *programs.CHECKS}
     for program in programs.PROGRAMS.values():
         assert (programs.SOURCES / program.group / "go.mod").is_file()
 

@@ -42,7 +42,7 @@ spec:
 - Quantities are those of Kubernetes: `500m`, `2`, `4Gi`.
 - References to Secrets and ConfigMaps resolve in the operator's own namespace only.
 - The operator never writes to `spec`. Defaults that are not stored in the object are computed when it is reconciled.
-- The rules are evaluated by the API server, with functions that it has since Kubernetes 1.31.
+- The rules are evaluated by the API server, Kubernetes 1.33 or newer.
 - `kubectl explain biosparkenvironments.spec` shows the same descriptions.
 
 """

@@ -28,8 +28,10 @@ Email = Annotated[
         max_length=254,
     ),
 ]
-ResourceList = Annotated[dict[str, Quantity], Entries(8)]
 COMPUTE_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+#: One more than there are, so that a wrong one is told by its name. The bound keeps the rules below affordable: up to
+#: Kubernetes 1.33 they are taken to cost more.
+ResourceList = Annotated[dict[str, Quantity], Entries(len(COMPUTE_RESOURCES) + 1)]
 
 
 class Autoscaling(Model):

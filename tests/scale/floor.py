@@ -65,7 +65,7 @@ async def _apply(api: Api, manifests: list[Body]) -> None:
     """Apply what nothing else needs first: a namespace before all, and roles before what binds them."""
     waves: dict[int, list[Body]] = defaultdict(list)
     for manifest in manifests:
-        waves[{"Namespace": 0, "RoleBinding": 2}.get(manifest["kind"], 1)].append(manifest)
+        waves[{"Namespace": 0, "RoleBinding": 2, "ClusterRoleBinding": 2}.get(manifest["kind"], 1)].append(manifest)
     for number in sorted(waves):
         await asyncio.gather(*(api.apply(path_of(manifest), manifest) for manifest in waves[number]))
 

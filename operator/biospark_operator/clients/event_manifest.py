@@ -12,7 +12,10 @@ _NOTE_LIMIT, _REPORTER_LIMIT = 1024, 128
 
 
 def event_manifest(ref: ObjectRef, uid: str, *, type_: str, reason: str, message: str, reporter: str) -> Manifest:
-    """Build an Event about an object. Events on cluster-scoped objects live in the namespace `default`."""
+    """Build an Event about an object. Events on cluster-scoped objects live in the namespace `default`.
+
+    The API server takes one in another namespace where `ref` claims that the object is in there.
+    """
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     name = f"{ref.name}.{uid[:8]}.{datetime.now(UTC).timestamp():.6f}".replace(".", "-")
     return {

@@ -1,5 +1,8 @@
 """Who may do what in the namespace: the API's ServiceAccount, three Roles, and a RoleBinding per role in use.
 
+Whoever has one of them may also read the environment itself, and no other. It is in no namespace, so this takes a
+ClusterRole of its own, which exists while somebody has it.
+
 The Roles exist always, so that subjects can also be bound from elsewhere. The API server lets nobody grant what
 they don't hold themselves, so the operator's own ClusterRole has to cover `GRANTED_RULES`; a wildcard is never
 granted.
@@ -18,14 +21,18 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.access import AccessBinding, AccessRole, Subject, SubjectKind
 from biospark_operator.api.v1alpha1.conditions import ConditionType
+from biospark_operator.api.v1alpha1.environment import GROUP as ENVIRONMENTS
+from biospark_operator.api.v1alpha1.environment import PLURAL
 from biospark_operator.clients.objects import Manifest
 from biospark_operator.components import namespace
-from biospark_operator.components.manifests import API, PULL_SECRET, namespaced
+from biospark_operator.components.manifests import API, PULL_SECRET, cluster_scoped, namespaced
 from biospark_operator.components.objects import Cluster, ObjectsComponent, Strangers
 from biospark_operator.engine.component import Environment
 
 NAME = "access"
 GROUP = "rbac.authorization.k8s.io"
+#: What names of the ClusterRoles begin with. The chart's admission policy lets the operator write no others.
+ENVIRONMENT_ROLE_PREFIX = "biospark-environment-"
 Rule = Mapping[str, Sequence[str]]
 
 
@@ -108,7 +115,24 @@ def component(cluster: Cluster) -> ObjectsComponent:
 def build(env: Environment) -> Sequence[Manifest]:
     """Return the ServiceAccount, the Roles, and a RoleBinding for each role that somebody has."""
     roles = [namespaced(env, f"{GROUP}/v1", "Role", _name(role), rules=list(RULES[role])) for role in AccessRole]
-    return [_service_account(env), *roles, *(_binding(env, binding) for binding in env.spec.access.bindings)]
+    bindings = (_binding(env, binding) for binding in env.spec.access.bindings)
+    return [_service_account(env), *roles, *bindings, *_environment_itself(env)]
+
+
+def _environment_itself(env: Environment) -> Sequence[Manifest]:
+    subjects: list[dict[str, str]] = []
+    for binding in env.spec.access.bindings:
+        subjects += [found for found in map(_subject, binding.subjects) if found not in subjects]
+    if not subjects:
+        return []
+    name = f"{ENVIRONMENT_ROLE_PREFIX}{env.name}"
+    # By name `list` and `watch` are allowed with the field selector that `kubectl wait` and `kubectl get -w` set.
+    rule = {**_rule(ENVIRONMENTS, (PLURAL,), _READ), "resourceNames": [env.name]}
+    role_ref = {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}
+    return [
+        cluster_scoped(f"{GROUP}/v1", "ClusterRole", name, rules=[rule]),
+        cluster_scoped(f"{GROUP}/v1", "ClusterRoleBinding", name, roleRef=role_ref, subjects=subjects),
+    ]
 
 
 def _grants(binding: Manifest) -> bool:

@@ -28,7 +28,7 @@ from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressi
 
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
-_FIXED = {"RoleBinding": "roleRef", "Secret": "type"}
+_FIXED = {"RoleBinding": "roleRef", "ClusterRoleBinding": "roleRef", "Secret": "type"}
 #: How many objects of others a message names.
 _NAMED = 5
 #: Kinds that count as gone when their pods are: what these still need stays as long as they run.

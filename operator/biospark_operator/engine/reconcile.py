@@ -314,9 +314,10 @@ class Reconciler:
         if status != before:
             self.leadership.check()
             await self.store.write_status(body, status)
+        told = {**body, "status": status}
         for event in [*done, *events.transitions(before, status)]:
-            await self.store.record(body, event)
-        return {**body, "status": status}
+            await self.store.record(told, event)
+        return told
 
     def _after(self, this: Pass, reports: Mapping[str, Report], leftovers: Removal) -> float:
         """Return the seconds until the next look: the soonest that anything asks for."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
 from biospark_operator.clients.event_manifest import event_manifest
 from biospark_operator.clients.kubernetes import KubernetesClient
@@ -49,10 +52,27 @@ class KubernetesStore:
             "%s: %s: %s", ref.name, event.reason, event.message, extra={"environment": ref.name, "event": event.reason}
         )
         try:
-            await self._client.create(
-                event_manifest(
-                    ref, uid, type_=event.type, reason=event.reason, message=event.message, reporter=self._reporter
-                )
-            )
+            await self._record(ref, uid, event)
         except OutsideError as error:
             logger.warning("could not record the Event %s of environment %s: %s", event.reason, ref.name, error)
+        if namespace := _namespace_of_readers(body):
+            # Lost where the namespace is on its way out, together with all who could read it there.
+            with contextlib.suppress(OutsideError):
+                await self._record(dataclasses.replace(ref, namespace=namespace), uid, event)
+
+    async def _record(self, ref: ObjectRef, uid: str, event: Event) -> None:
+        told = event_manifest(
+            ref, uid, type_=event.type, reason=event.reason, message=event.message, reporter=self._reporter
+        )
+        await self._client.create(told)
+
+
+def _namespace_of_readers(body: Manifest) -> str | None:
+    """Return the namespace of an environment that has readers who see nothing of `default`, once it is its own.
+
+    Events on it are in `default`, and no Role can tell those of one environment from the others'.
+    """
+    status: Mapping[str, Any] = body.get("status") or {}
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions") or ()}
+    bound = ((body.get("spec") or {}).get("access") or {}).get("bindings")
+    return status.get("namespace") if bound and conditions.get(ConditionType.NAMESPACE_READY) == "True" else None

@@ -110,6 +110,28 @@ def test_all_roles_exist_and_only_used_ones_are_bound() -> None:
     assert built("RoleBinding") == {}
 
 
+def test_who_has_a_role_reads_the_environment_itself_and_no_other() -> None:
+    anna, support = {"kind": "User", "name": "anna"}, {"kind": "Group", "name": "support"}
+    bindings = [{"role": "Viewer", "subjects": [support, anna]}, {"role": "Admin", "subjects": [anna]}]
+    (role,) = built("ClusterRole", access={"bindings": bindings}).values()
+    (binding,) = built("ClusterRoleBinding", access={"bindings": bindings}).values()
+    assert role["metadata"] == {"name": "biospark-environment-dev"}
+    assert role["rules"] == [
+        {
+            "apiGroups": ["biospark.ai"],
+            "resources": ["biosparkenvironments"],
+            "resourceNames": ["dev"],
+            "verbs": ["get", "list", "watch"],
+        }
+    ]
+    assert binding["roleRef"] == {"apiGroup": access.GROUP, "kind": "ClusterRole", "name": role["metadata"]["name"]}
+    assert binding["subjects"] == [{**support, "apiGroup": access.GROUP}, {**anna, "apiGroup": access.GROUP}]
+
+
+def test_nothing_is_made_in_the_whole_cluster_where_nobody_has_a_role() -> None:
+    assert built("ClusterRole") == built("ClusterRoleBinding") == {}
+
+
 def test_subjects_are_written_as_kubernetes_wants_each_kind() -> None:
     subjects = [
         {"kind": "User", "name": "anna@example.com"},

@@ -55,10 +55,11 @@ bench-api: tools ## Measure the API service beside a reference in Node, on one P
 	@$(PY) -m tests.scale.api_benchmark --rounds $(or $(ROUNDS),5) $(if $(PYTHON),--python $(PYTHON)) $(if $(NODE),--node $(NODE))
 
 .PHONY: lint types
-lint: tools ## Check style, formatting, layers and the chart
+lint: tools ## Check style, formatting, layers, and the manifests of chart and environments (kube-score, built once)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m dev.score
 types: tools ## Check types
 	@$(VENV)/bin/mypy
 

@@ -53,12 +53,13 @@ PROGRAMS = {
     "metrics-server": Program("addons", "sigs.k8s.io/metrics-server/cmd/metrics-server", 50),
     "pause": Program("pause", ".", 2),
     "validate-definitions": Program("validation", ".", 60),
+    "kube-score": Program("lint", "github.com/zegl/kube-score/cmd/kube-score", 30),
     "kwok": Program("addons", "sigs.k8s.io/kwok/cmd/kwok", 15),
 }
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "cert-manager", "helm")
 NODE = ("kubelet", "kube-proxy", "coredns", "metrics-server", "pause")
 FAKE_NODES = ("kwok",)
-CHECKS = ("validate-definitions",)
+CHECKS = ("validate-definitions", "kube-score")
 
 
 def path(name: str, report: Callable[[str], None] = print) -> Path:

@@ -146,13 +146,13 @@ def test_an_autoscaler_starts_with_its_fewest_replicas() -> None:
 @pytest.mark.parametrize(
     ("wanted", "requests", "limits"),
     [
-        ({}, {"cpu": "100m", "memory": "128Mi"}, {"cpu": "500m", "memory": "256Mi"}),
-        ({"limits": {"cpu": "50m"}}, {"cpu": "50m", "memory": "128Mi"}, {"cpu": "50m", "memory": "256Mi"}),
-        ({"requests": {"memory": "1Gi"}}, {"cpu": "100m", "memory": "1Gi"}, {"cpu": "500m", "memory": "1Gi"}),
+        ({}, {}, {}),
+        ({"limits": {"cpu": "50m"}}, {"cpu": "50m"}, {"cpu": "50m"}),
+        ({"requests": {"memory": "1Gi"}}, {"memory": "1Gi"}, {"memory": "1Gi"}),
         (
             {"requests": {"cpu": 1}, "limits": {"cpu": 2, "ephemeral-storage": "1Gi"}},
-            {"cpu": "1", "memory": "128Mi"},
-            {"cpu": "2", "memory": "256Mi", "ephemeral-storage": "1Gi"},
+            {"cpu": "1"},
+            {"cpu": "2", "ephemeral-storage": "1Gi"},
         ),
     ],
     ids=["nothing", "small limit", "large request", "both"],
@@ -161,7 +161,8 @@ def test_default_resources_give_way_to_the_wanted_ones(
     wanted: dict[str, Any], requests: dict[str, str], limits: dict[str, str]
 ) -> None:
     resources = computed(api={"resources": wanted}).api.resources
-    assert (resources.requests, resources.limits) == (requests, limits)
+    assert resources.requests == {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi", **requests}
+    assert resources.limits == {"cpu": "500m", "memory": "256Mi", "ephemeral-storage": "256Mi", **limits}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,10 @@ def test_the_pods_satisfy_the_restricted_pod_security_standard(deployment: Manif
 
 def test_the_cpu_is_not_limited(deployment: Manifest) -> None:
     resources = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
-    assert resources == {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+    assert resources == {
+        "requests": {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+        "limits": {"memory": "512Mi", "ephemeral-storage": "256Mi"},
+    }
 
 
 def test_services_of_the_namespace_do_not_become_settings(deployment: Manifest) -> None:

@@ -19,7 +19,7 @@ from tests.unit.chart.helm import CHART
 OPEN = frozenset({"podSecurityContext", "networkPolicy.dns.podLabels"})
 
 BEGIN, END = "<!-- values: begin -->", "<!-- values: end -->"
-_KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):")
+_KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z][A-Za-z-]*):")
 
 
 @dataclass(frozen=True)

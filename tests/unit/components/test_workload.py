@@ -206,8 +206,8 @@ def test_a_changed_setting_changes_the_pods() -> None:
 def test_resources_of_the_environment_reach_the_container() -> None:
     env = environment(api={"resources": {"requests": {"cpu": "200m"}, "limits": {"cpu": "1", "memory": "1Gi"}}})
     assert pod_of(env)["containers"][0]["resources"] == {
-        "requests": {"cpu": "200m", "memory": "128Mi"},
-        "limits": {"cpu": "1", "memory": "1Gi"},
+        "requests": {"cpu": "200m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+        "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "256Mi"},
     }
 
 

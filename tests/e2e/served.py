@@ -25,6 +25,8 @@ from tests.e2e.conftest import Deployed
 
 EMAIL = "admin@biospark.example"
 PATIENTS = "/api/v1/patients"
+#: A namespace as Staging has it. The profile itself is Development, which may speak to a server without TLS.
+STAGING = {"podSecurity": "Restricted", "quota": {"cpu": "4", "memory": "8Gi", "pods": 40}}
 #: Requests of one thread per second, at most: the load leaves the machine to what is tested.
 RATE = 25.0
 #: Seconds for which a careful client asks again where it got no answer.
@@ -56,8 +58,8 @@ class Served:
         """Create or change the environment; what was given before stays."""
         self.spec |= spec
         database = {"server": self.way, "connectionLimit": 40}
-        api = {"bootstrapAdmin": {"email": EMAIL}, **self.spec.get("api", {})}
-        self.env.apply("Staging", deletionPolicy="Delete", **{**self.spec, "database": database, "api": api})
+        api = {"replicas": 2, "bootstrapAdmin": {"email": EMAIL}, **self.spec.get("api", {})}
+        self.env.apply(deletionPolicy="Delete", **{"namespace": STAGING, **self.spec, "database": database, "api": api})
 
     def up(self) -> None:
         """Make the environment, and return when one is logged in."""

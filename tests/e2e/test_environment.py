@@ -104,8 +104,8 @@ def test_a_quota_in_the_way_is_explained_and_a_raised_one_heals(env: Deployed) -
 
 def test_pods_that_no_node_can_take_are_explained(env: Deployed) -> None:
     env.apply(
-        namespace={"quota": {"cpu": "999", "memory": "999Gi"}},
-        api={"resources": {"requests": {"cpu": "500"}, "limits": {"cpu": "500"}}},
+        namespace={"quota": {"cpu": "64", "memory": "256Gi"}},
+        api={"resources": {"requests": {"cpu": "60"}, "limits": {"cpu": "60"}}},
     )
     env.until("WorkloadReady", "False", "Unschedulable", says="Insufficient cpu")
 

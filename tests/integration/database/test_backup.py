@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from biospark_operator.components.database import judge
 from dev.cluster.postgres import MAJORS, SUPERUSER, Server
 from tests.integration.conftest import OPERATOR_NAMESPACE, Kubectl, Operated
 from tests.integration.database.test_environment import database, secret
@@ -211,6 +213,34 @@ async def test_a_new_environment_takes_its_retained_database_back(shell: Shell) 
     )
     await shell.run(commands("new"))
     assert await shell.as_api() == ["Before"]
+
+
+async def test_what_a_lost_cluster_leaves_is_taken_over(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Minutes of quiet are counted in seconds here.
+    monkeypatch.setattr(judge, "QUIET", 5.0)
+    page = (PAGE.parent / "database.md").read_text("utf-8")
+    section = page.partition("## When the cluster was lost")[2].partition("\n## ")[0]
+    steps = [textwrap.dedent(step) for step in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
+    assert len(steps) == 2
+    before = await shell.env.body()
+    lost(shell.env)
+    shell.env.apply(**before["spec"])
+    await shell.env.run()
+    assert await shell.env.told("DatabaseReady") == ("False", "DatabaseConflict")
+    for step in steps:
+        await shell.run(
+            step.replace("bse development", f"bse {shell.env.name}").replace("bse/development", f"bse/{shell.env.name}")
+        )
+    await shell.until_ready()
+    assert await shell.as_api() == ["Before"]
+    assert (await shell.env.body())["metadata"]["uid"] != before["metadata"]["uid"]
+
+
+def lost(env: Operated) -> None:
+    """Let everything of an environment in the cluster be gone, without the operator."""
+    env.kubectl("patch", "bse", env.name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    env.kubectl("delete", "bse", env.name, "--ignore-not-found")
+    env.kubectl("delete", "namespace", env.namespace, "--timeout=100s")
 
 
 @pytest.fixture

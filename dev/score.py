@@ -45,7 +45,7 @@ def findings(file: Path) -> list[str]:
     # No limit of processor time: throttling would delay the renewal of the Lease, and with it all environments.
     ignored = [f"--ignore-test={name}" for name in _DELIBERATE]
     command = [
-        programs.path("kube-score"),
+        str(programs.path("kube-score")),
         "score",
         "--output-format=ci",
         "--ignore-container-cpu-limit",

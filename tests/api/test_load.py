@@ -20,7 +20,7 @@ LONG = bool(os.environ.get("BIOSPARK_LONG"))
 
 
 def test_the_benchmark_measures_every_candidate_without_a_wrong_answer(tmp_path: Path) -> None:
-    options = api_benchmark.Options(rounds=1, seconds=0.2, warm=False)
+    options = api_benchmark.Options(rounds=1, seconds=0.5, warm=False)
     with running(purpose="bench") as server:
         result = api_benchmark.run(options, server, tmp_path / "home", print)
     assert result.failures == 0, result

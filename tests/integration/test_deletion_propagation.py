@@ -77,7 +77,7 @@ async def test_orphan_propagation_leaves_everything_also_if_the_operator_was_dow
 ) -> None:
     env.apply(deletionPolicy="Delete", **held_by)
     await env.settle()
-    env.apply(deletionPolicy="Delete")
+    env.apply(deletionPolicy="Delete", **dict.fromkeys(held_by, False))
     await env.settle()
     before = await objects(env)
     await deleted(env, "orphan")

@@ -351,7 +351,7 @@ async def test_a_process_that_is_killed_in_its_first_pass_comes_back_and_loses_n
     async def begun() -> bool:
         return bool(((await site.body()).get("status") or {}).get("inventory"))
 
-    await site.until(begun, "the first pass has begun", 10)
+    await site.until(begun, "the first pass has begun", 30)
     operator.kill()
     operator.start()
     await site.settled()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.components.ownership import CREATED_FOR
 from tests.integration.conftest import Operated
 
 pytestmark = pytest.mark.integration
@@ -141,7 +142,7 @@ async def test_an_adopted_namespace_is_released_with_all_that_others_keep_in_it(
     await env.settle()
     assert await env.told("NetworkReady") == ("True", "Succeeded")
     adopted = await namespace_of(env)
-    assert "annotations" not in adopted["metadata"], "or it would count as created"
+    assert CREATED_FOR not in adopted["metadata"]["annotations"], "or it would count as created"
     assert adopted["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
     await env.torn_down()
     left = await namespace_of(env)
@@ -190,7 +191,7 @@ async def test_drift_of_an_adopted_object_is_repaired_and_it_stays_adopted(env: 
     live = await namespace_of(env)
     assert live["metadata"]["labels"][label] == "baseline"
     assert live["metadata"]["labels"]["biospark.ai/origin"] == "Adopted"
-    assert "annotations" not in live["metadata"]
+    assert CREATED_FOR not in live["metadata"]["annotations"]
 
 
 async def test_adopted_objects_are_released_when_the_spec_no_longer_wants_them(env: Operated) -> None:
@@ -345,7 +346,7 @@ async def test_what_somebody_creates_while_we_are_at_it_is_not_taken_over(env: O
     await env.run()
     left = await namespace_of(env)
     assert left["metadata"]["uid"] == created[0]["metadata"]["uid"]
-    assert "annotations" not in left["metadata"]
+    assert CREATED_FOR not in left["metadata"]["annotations"]
     assert kept_labels(left) == {}
     await env.run()
     assert await env.told("Stalled") == ("True", "NotOwned")

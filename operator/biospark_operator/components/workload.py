@@ -57,12 +57,6 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         replicas = replicas_until_scaled(env, live)
         return manifest if replicas is None else with_replicas(manifest, replicas)
 
-    def assess(env: Environment, seen: Seen) -> Outcome:
-        outcome = rollout.assess(env, seen)
-        if isinstance(outcome, Ready) and env.spec.database.server is None:
-            return replace(outcome, remark=WITHOUT_DATABASE)
-        return outcome
-
     return ObjectsComponent(
         name=NAME,
         condition=ConditionType.WORKLOAD_READY,
@@ -112,7 +106,10 @@ def assess(env: Environment, seen: Seen) -> Outcome:
     live = seen.live.get(ref)
     if live is not None and (readers := exposure.foreign_readers(seen.desired[ref], live)):
         return Blocked(Reason.SECRETS_EXPOSED, readers)
-    return rollout.assess(env, seen)
+    outcome = rollout.assess(env, seen)
+    if isinstance(outcome, Ready) and env.spec.database.server is None:
+        return replace(outcome, remark=WITHOUT_DATABASE)
+    return outcome
 
 
 def tell(env: Environment, seen: Seen) -> Mapping[str, Any]:

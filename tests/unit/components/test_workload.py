@@ -307,6 +307,7 @@ def test_who_reads_that_all_is_ready_learns_that_nobody_can_log_in(server: dict[
     env = environment(database={"server": server} if server else {})
     component = workload.component(FakeCluster(), Platform())  # type: ignore[arg-type]
     live = rollouts.deployment(available=1)
+    live["spec"] |= {"template": {"spec": {"containers": []}}}
     ref = ObjectRef.of(live)
     outcome = component.assess(
         env, Seen({ref: live}, {ref: live}, [*rollouts.VERSIONS, rollouts.serving(rollouts.NEW)])

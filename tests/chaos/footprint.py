@@ -33,6 +33,8 @@ Footprint = Mapping[str, Any]
 KIND = "BioSparkEnvironment"
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|[+-]\d\d:\d\d)")
+#: Object ids of databases, in the status and in the marks on roles: each environment's own.
+_OBJECT_ID = re.compile(r"""(\\?"(?:objectId|creates|holds)\\?": )\d+""")
 _NO_OBJECTS = frozenset({"Event", "ComponentStatus"})
 _CHANGING = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 _ADDRESSES = ("clusterIP", "clusterIPs")
@@ -120,15 +122,16 @@ def footprint(objects: Iterable[Manifest], name: str) -> Footprint:
             made_by_others[f"{item['apiVersion']} {item['kind']} made by others"] += 1
             continue
         text = _UID.sub(lambda uid: "UID" if uid[0] in uids else "another uid", json.dumps(item))
-        manifest = json.loads(_TIME.sub("TIME", text).replace(name, "NAME"))
+        text = _OBJECT_ID.sub(r"\1 1", _TIME.sub("TIME", text))
+        manifest = json.loads(text.replace(name, "NAME"))
         ref = "/".join(filter(None, (manifest["metadata"].get("namespace"), manifest["metadata"]["name"])))
         found[f"{item['apiVersion']} {item['kind']} {ref}"] = normalised(manifest)
     return {**found, **made_by_others}
 
 
 def without_random(text: str) -> str:
-    """Return a text with uids and times masked."""
-    return _TIME.sub("TIME", _UID.sub("UID", text))
+    """Return a text with uids, object ids and times masked."""
+    return _OBJECT_ID.sub(r"\1 1", _TIME.sub("TIME", _UID.sub("UID", text)))
 
 
 def kinds(known: Footprint) -> set[str]:

@@ -156,7 +156,7 @@ async def change_at_once(site: Site, follower: Follower, names: Sequence[str]) -
 
 async def _change(site: Site, follower: Follower, name: str, value: str) -> float:
     begin = time.monotonic()
-    change = {"spec": {"namespace": {"labels": {"benchmark": value}}}}
+    change = {"spec": {"namespace": {"labels": {"team": value}}}}
     changed = await site.driver.merge(f"{ENVIRONMENTS}/{name}", change)
     generation = changed["metadata"]["generation"]
     return (await follower.until([name], lambda body: _has_processed(body, generation), 60))[name] - begin

@@ -29,6 +29,9 @@ from dev.deploy import NAMESPACE, Tools
 from tests.clusters import shared
 
 LEASE = ObjectRef("coordination.k8s.io/v1", "Lease", NAMESPACE, "biospark-operator")
+#: Seconds for the garbage collector to do its part. It looks for new kinds, such as environments on a cluster that was
+#: just made, twice a minute.
+COLLECTED = 90
 
 
 @contextmanager

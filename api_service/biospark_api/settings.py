@@ -174,10 +174,10 @@ class Settings(BaseSettings):
         default=None, description="File with the certificates that sign the server's, for the modes that check it."
     )
     database_pool_size: int = Field(
-        default=10,
+        default=12,
         ge=1,
         le=200,
-        description="Most connections of one process, half of them for one user, two of 8 or more for the service.",
+        description="Most connections of one process, two thirds for one user, two of 8 or more for the service.",
     )
     database_wait_seconds: float = Field(
         default=2.0,

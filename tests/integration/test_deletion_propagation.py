@@ -14,6 +14,7 @@ from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.clients.objects import Manifest, ObjectRef
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.integration.test_deletion import until
+from tests.operator_process import COLLECTED
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +41,7 @@ async def deleted(env: Operated, cascade: str) -> None:
         metadata = (await env.body())["metadata"]
         return "deletionTimestamp" in metadata and REMEMBERED.get(cascade) not in metadata["finalizers"]
 
-    await until(collected, env.body)
+    await until(collected, env.body, COLLECTED)
 
 
 def trace(env: Operated) -> ObjectRef:

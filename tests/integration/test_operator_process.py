@@ -19,7 +19,7 @@ import yaml
 from biospark_operator.clients.kubernetes import connected
 from biospark_operator.clients.objects import ObjectRef
 from biospark_operator.components.outside import ENVIRONMENTS, SERVERS
-from tests.operator_process import LEASE, NAMESPACE, Operator, Process, Site, cluster_of_this_worker
+from tests.operator_process import COLLECTED, LEASE, NAMESPACE, Operator, Process, Site, cluster_of_this_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
 
@@ -88,7 +88,7 @@ async def test_an_operator_that_was_down_gives_back_what_a_deletion_orphaned(sit
     async def orphaned() -> bool:
         return "orphan" not in (await site.body())["metadata"]["finalizers"]
 
-    await site.until(orphaned, "the garbage collector has taken its finalizer off")
+    await site.until(orphaned, "the garbage collector has taken its finalizer off", COLLECTED)
     operator.start()
 
     async def gone() -> bool:
@@ -113,7 +113,7 @@ async def test_deletion_in_the_foreground_waits_for_the_operator(site: Site) -> 
         metadata = (await site.body())["metadata"]
         return "deletionTimestamp" in metadata and "foregroundDeletion" not in metadata["finalizers"]
 
-    await site.until(collected, "the garbage collector has done its part")
+    await site.until(collected, "the garbage collector has done its part", COLLECTED)
     assert await site.policy() is not None
     site.apply()
 

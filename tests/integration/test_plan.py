@@ -229,27 +229,32 @@ def unexpected(calls: Sequence[Call], site: Site) -> list[str]:
     return [str(call) for call in calls if not is_own_record(call, site)]
 
 
+async def resting(kubeconfig: str) -> Mapping[Place, Mapping[str, Any]]:
+    """Return everything that does not move by itself."""
+    found = await asyncio.to_thread(all_objects, kubeconfig)
+    return {place: item for place, item in found.items() if (place.group, place.resource) not in MOVING}
+
+
 async def versions(kubeconfig: str) -> Mapping[Place, str]:
     """Return the resourceVersion of everything that does not move by itself."""
-    found = await asyncio.to_thread(all_objects, kubeconfig)
-    return {
-        place: item["metadata"].get("resourceVersion", "")
-        for place, item in found.items()
-        if (place.group, place.resource) not in MOVING
-    }
+    return {place: item["metadata"].get("resourceVersion", "") for place, item in (await resting(kubeconfig)).items()}
 
 
-async def at_rest(kubeconfig: str, seconds: float = 30) -> Mapping[Place, str]:
+async def at_rest(kubeconfig: str, seconds: float = 60) -> Mapping[Place, str]:
     """Wait until controllers are done with what was changed, and return `versions`."""
-    before = await versions(kubeconfig)
+    before: Mapping[Place, str] = {}
     try:
         async with asyncio.timeout(seconds):
             while True:
-                await asyncio.sleep(0.5)
-                now = await versions(kubeconfig)
-                if now == before:
+                found = await resting(kubeconfig)
+                now = {place: item["metadata"].get("resourceVersion", "") for place, item in found.items()}
+                # What is being deleted may stand still for seconds before it goes: namespaces wait for what is in them.
+                ending = [str(place) for place, item in found.items() if "deletionTimestamp" in item["metadata"]]
+                last = ending or changed(before, now)
+                if not last:
                     return now
-                before, last = now, changed(before, now)
+                before = now
+                await asyncio.sleep(0.5)
     except TimeoutError:
         raise AssertionError(f"still changing after {seconds} s: {last}") from None
 

@@ -191,9 +191,11 @@ def _fixed_arguments(settings: Settings) -> dict[str, Any]:
 
 
 def _shares(size: int) -> Shares:
-    """What callers get of a pool: half of it for each, and all together leave something to readiness and audit log."""
-    own = 2 if size >= _LARGE else 1
-    return Shares(each=max(1, size // 2), total=max(1, size - own))
+    """What callers get of a pool. Together they leave something to readiness and audit log, and one who is alone uses
+    most of it, as an integration that speaks for a whole hospital does, but leaves something to the next.
+    """
+    total = max(1, size - (2 if size >= _LARGE else 1))
+    return Shares(each=max(1, min(size * 2 // 3, total - 1)), total=total)
 
 
 @asynccontextmanager

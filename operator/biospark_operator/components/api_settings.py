@@ -24,7 +24,7 @@ DATABASE_PATH, SECRETS_PATH = credentials.MOUNTED_AT, "/etc/biospark/secrets"
 #: Secrets by the path at which they are mounted, where the environment has a database.
 MOUNTED = {DATABASE_PATH: credentials.APP_SECRET, SECRETS_PATH: secrets.SECRET}
 #: Connections of one replica, which is one process, at most: more don't make it faster.
-POOL_SIZE = 10
+POOL_SIZE = 12
 
 
 def settings(env: Environment, platform: Platform) -> dict[str, str]:

@@ -32,7 +32,7 @@ def test_with_a_database_the_api_is_told_where_it_and_its_secrets_are() -> None:
         "DATABASE_SSL_MODE": "require",
         "DATABASE_USER_FILE": "/etc/biospark/database/username",
         "DATABASE_PASSWORD_FILE": "/etc/biospark/database/password",
-        "DATABASE_POOL_SIZE": "10",
+        "DATABASE_POOL_SIZE": "12",
         "TOKEN_KEY_FILE": "/etc/biospark/secrets/token-key.pem",
         "TOKEN_OTHER_KEYS_FILE": "/etc/biospark/secrets/token-public-keys.pem",
         "TOKEN_LIFETIME_SECONDS": "5400",
@@ -131,5 +131,5 @@ def test_a_limit_that_is_too_low_says_which_one_is_enough() -> None:
 
 
 def test_without_a_limit_the_pool_is_as_large_as_it_helps() -> None:
-    assert api_settings.pool_size(environment(database={"server": SERVER}, api={"replicas": 50})) == 10
+    assert api_settings.pool_size(environment(database={"server": SERVER}, api={"replicas": 50})) == 12
     assert sizing.too_few_connections(environment()) is None

@@ -61,23 +61,17 @@ class Shares:
 
     async def _wait(self, waiting: _Waiting, seconds: float) -> None:
         self._waiting.append(waiting)
-        # A timer of its own costs a third of `asyncio.timeout`, and busy callers wait for most requests.
-        timer = asyncio.get_running_loop().call_later(seconds, self._refuse, waiting)
         try:
-            await waiting.granted
-        except asyncio.CancelledError:
+            async with asyncio.timeout(seconds):
+                await waiting.granted
+        except BaseException as error:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-            elif waiting.granted.done() and not waiting.granted.cancelled() and not waiting.granted.exception():
+            elif waiting.granted.done() and not waiting.granted.cancelled():
                 self.give_back(waiting.holder, waiting.amount)  # it came too late
+            if isinstance(error, TimeoutError):
+                raise ShareTakenError from None
             raise
-        finally:
-            timer.cancel()
-
-    def _refuse(self, waiting: _Waiting) -> None:
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-            waiting.granted.set_exception(ShareTakenError())
 
     def _fits(self, holder: str, amount: int) -> bool:
         held = self._held.get(holder, 0)

@@ -27,6 +27,8 @@ STAGES = (
     "pod/fast/pod-delete.yaml",
 )
 LEASE_SECONDS = 40
+#: kwok gives its nodes processors, memory and pods, and no disk, which pods ask for as well.
+DISK = {"ephemeral-storage": "100Ti"}
 
 
 def start(name: str, nodes: int, report: Callable[[str], None] = print) -> None:
@@ -44,12 +46,8 @@ def start(name: str, nodes: int, report: Callable[[str], None] = print) -> None:
         for manifest in wanted:
             path = f"/api/v1/nodes/{manifest['metadata']['name']}"
             api.await_object(path, _takes_pods, 60, f"a node that {PROGRAM} plays. {components.tail(PROGRAM)}\nIt")
-            # It gives processors, memory and pods, and no disk, which pods ask for as well.
             api.apply({**manifest, "status": {"allocatable": DISK, "capacity": DISK}}, "/status")
     report(f"{nodes} fake nodes are ready")
-
-
-DISK = {"ephemeral-storage": "100Ti"}
 
 
 def stop(components: Components) -> None:

@@ -38,6 +38,8 @@ MOVING = {
     ("coordination.k8s.io", "leases"),
     ("", "nodes"),
 }
+#: What the name of the Role by which the operator tells deletions apart begins with.
+TRACE = "biospark-environment-"
 REQUIRES: Mapping[str, frozenset[str]] = {
     component.name: component.requires
     for component in catalog.components(None, Platform(), operator_namespace="any")  # type: ignore[arg-type]
@@ -220,7 +222,7 @@ def is_record_of_an_applied_one(call: Call, site: Site) -> bool:
     """Whether a call writes what is kept of environments that exist: the trace of orphaning, Events for its readers."""
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{LEASE.namespace}/roles"
     return call.path in (
-        f"{roles}/biospark-environment-{site.name}",
+        f"{roles}/{TRACE}{site.name}",
         f"/apis/events.k8s.io/v1/namespaces/{site.namespace}/events",
     )
 
@@ -246,7 +248,7 @@ def is_trace(place: Place) -> bool:
     """Whether it is a Role by which deletions are told apart. Those of environments of other tests go when the garbage
     collector comes to them; that none is made here is seen by the calls.
     """
-    return place.namespace == LEASE.namespace and place.name.startswith("biospark-environment-")
+    return place.namespace == LEASE.namespace and place.name.startswith(TRACE)
 
 
 async def at_rest(kubeconfig: str, seconds: float = 90) -> Mapping[Place, str]:
@@ -257,24 +259,15 @@ async def at_rest(kubeconfig: str, seconds: float = 90) -> Mapping[Place, str]:
             while True:
                 found = await asyncio.to_thread(all_objects, kubeconfig)
                 now = _versions(found)
-                last = [str(place) for place in going(found) if place in now] or changed(before, now)
+                # It may stand still for seconds before it goes: namespaces wait for what is in them.
+                ending = [str(place) for place in now if "deletionTimestamp" in found[place]["metadata"]]
+                last = ending or changed(before, now)
                 if not last:
                     return now
                 before = now
                 await asyncio.sleep(0.5)
     except TimeoutError:
         raise AssertionError(f"still changing after {seconds} s: {last}") from None
-
-
-def going(found: Mapping[Place, Mapping[str, Any]]) -> Iterator[Place]:
-    """Yield what will not stay, though it may stand still for long: namespaces wait for what is in them, and the
-    garbage collector looks now and then for what lost its owner.
-    """
-    uids = {item["metadata"].get("uid") for item in found.values()}
-    for place, item in found.items():
-        owners = item["metadata"].get("ownerReferences") or ()
-        if "deletionTimestamp" in item["metadata"] or (owners and uids.isdisjoint(owner["uid"] for owner in owners)):
-            yield place
 
 
 def changed(before: Mapping[Place, str], after: Mapping[Place, str]) -> list[str]:

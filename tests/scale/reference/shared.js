@@ -11,7 +11,7 @@ export const database = {
   database: process.env.PGDATABASE,
   user: process.env.PGUSER,
   password: process.env.PGPASSWORD,
-  max: 10,
+  max: 12,
 };
 
 const SHOWN = 'id, first_name, last_name, date_of_birth, email, phone, created_at, updated_at';

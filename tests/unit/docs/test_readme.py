@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from biospark_api.db import HEAD
 from biospark_operator import __version__
 from biospark_operator.api.v1alpha1.unsupported import MANAGED, NOT_MANAGED
 
@@ -32,6 +33,10 @@ def test_the_environment_that_is_shown_is_the_example() -> None:
 
 def test_the_version_is_that_of_the_operator() -> None:
     assert f"version {__version__}" in README
+
+
+def test_the_schema_that_is_shown_is_at_the_newest_migration() -> None:
+    assert re.findall(r"at migration (\S+), the newest", README) == [HEAD]
 
 
 def test_every_make_target_that_is_named_exists() -> None:

@@ -33,6 +33,9 @@ async def site(own_control_plane: str, tmp_path: Path) -> AsyncIterator[Site]:
         try:
             yield made
         finally:
+            # First: it would put the finalizers back, and the next operator here would have to delete what is left.
+            if operator.alive:
+                operator.kill()
             Tools(Path(own_control_plane)).define()
             patch = ["--type=merge", "-p", '{"metadata":{"finalizers":null}}']
             for name in made.kubectl("get", "bse", "-o", "name").split():
@@ -40,8 +43,6 @@ async def site(own_control_plane: str, tmp_path: Path) -> AsyncIterator[Site]:
                 made.kubectl("delete", name, "--ignore-not-found", "--wait=false")
             label = "-lapp.kubernetes.io/managed-by=biospark-operator"
             made.kubectl("delete", "namespace", label, "--wait=false")
-            if operator.alive:
-                operator.kill()
 
 
 def problems(operator: Operator) -> list[str]:

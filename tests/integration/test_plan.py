@@ -259,8 +259,9 @@ async def at_rest(kubeconfig: str, seconds: float = 90) -> Mapping[Place, str]:
             while True:
                 found = await asyncio.to_thread(all_objects, kubeconfig)
                 now = _versions(found)
-                # It may stand still for seconds before it goes: namespaces wait for what is in them.
-                ending = [str(place) for place in now if "deletionTimestamp" in found[place]["metadata"]]
+                # It may stand still for seconds before it goes: namespaces wait for what is in them, and environments
+                # for the operator, which deletes what is theirs.
+                ending = [str(place) for place, item in found.items() if "deletionTimestamp" in item["metadata"]]
                 last = ending or changed(before, now)
                 if not last:
                     return now

@@ -77,7 +77,7 @@ crd: tools ## Generate the CRD and the reference pages from the models, and the 
 	@cp crds/biospark.ai_biosparkenvironments.yaml charts/biospark-operator/files/
 	@$(PY) -m biospark_operator.api.v1alpha1.limits > charts/biospark-operator/files/limits.yaml
 	@$(PY) -m biospark_operator.api.v1alpha1.reference
-	@$(PY) -m biospark_operator.runtime.reference
+	@$(PY) -m biospark_operator.runtime.pages
 	@$(PY) -m biospark_api.db.losses
 lock: tools ## Resolve the pinned requirements again
 	@requirements/lock

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from dev.cluster import Size
 from dev.deploy import NAMESPACE, Tools
 from tests.clusters import shared

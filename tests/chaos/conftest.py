@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.kubernetes import KubernetesClient, connected
+from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
 from tests.chaos.apiproxy import ApiProxy
 from tests.operator_process import Operator, Site, cluster_of_this_worker
 

@@ -24,7 +24,7 @@ from kubernetes.aio import client as kube
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient
 
-from biospark_operator.clients.credentials import configuration
+from biospark_operator.clients.kubernetes.credentials import configuration
 
 Manifest = Mapping[str, Any]
 #: What an environment has: each object by its kind and name, and the number of those that controllers made.

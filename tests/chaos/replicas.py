@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.objects import Manifest
 from tests.chaos.apiproxy import ApiProxy
 from tests.chaos.faults import Call
 from tests.operator_process import LEASE, Operator, Site

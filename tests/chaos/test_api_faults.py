@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.engine.convergence import ACCESS_RETRY
 from biospark_operator.runtime.leader import RENEW_DEADLINE
 from biospark_operator.runtime.sources import SLOWEST

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.runtime.leader import LEASE_DURATION, RENEW_DEADLINE
 from tests.chaos import wrong_clock
 from tests.chaos.apiproxy import ApiProxy

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.effective import effective
-from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.validation import parse_environment
 from biospark_operator.engine.component import Environment
 from biospark_operator.runtime.admission import identity_of
@@ -30,4 +30,4 @@ def environment(
     """Return the environment that a valid resource is, with the platform's image for the API."""
     resource = body(name, **spec)
     parsed = parse_environment({key: value for key, value in resource.items() if key != "status"})
-    return Environment(identity_of(resource), 1, effective(parsed, PlatformDefaults(api_image=image)))
+    return Environment(identity_of(resource), 1, effective(parsed, Platform(api_image=image)))

@@ -20,13 +20,13 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.api.v1alpha1.limits import Limits
-from biospark_operator.clients.kubernetes import KubernetesClient, connected
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.components.namespace import ADOPTABLE_BY
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine.passes import Admission, Memory, Next
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.runtime.admission import admission, identity_of
@@ -85,7 +85,7 @@ def kubectl_of(kubeconfig: str) -> Kubectl:
 
 def admitted(limits: Limits) -> Admission:
     """Return the admission of an operator with these limits."""
-    return admission(Platform(apiImage="registry.example/api:1").defaults(), OPERATOR_NAMESPACE, limits)
+    return admission(Platform(apiImage="registry.example/api:1", limits=limits), OPERATOR_NAMESPACE)
 
 
 class Operated:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import RECONCILE_REQUESTED_AT
-from biospark_operator.clients.kubernetes import KubernetesClient, connected
+from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
 from biospark_operator.components.outside import ENVIRONMENTS
 from dev.cluster import programs
 from dev.deploy import NAMESPACE, RELEASE, Tools

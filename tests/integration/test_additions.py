@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.components import workload
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
+from biospark_operator.components.workload import component as workload
 from biospark_operator.engine.convergence import converge
 from biospark_operator.runtime.admission import identity_of
 from biospark_operator.runtime.leader import SoleReplica

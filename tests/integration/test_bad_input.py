@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.outside import ENVIRONMENTS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Kubectl, Operated
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import AccessError, UnavailableError
 from tests.integration.conftest import Operated
 

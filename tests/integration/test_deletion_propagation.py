@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.v1alpha1.environment import FINALIZER
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.integration.test_deletion import until
 from tests.operator_process import COLLECTED

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.kubernetes import connected
+from biospark_operator.clients.kubernetes.client import connected
 from dev.cluster import programs
 from dev.deploy import Tools
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated, kubectl_of

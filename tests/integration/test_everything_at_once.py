@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.kubernetes import connected
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.client import connected
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from dev.deploy import Tools
 from tests.operator_process import Operator, Site
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.clients.kubernetes import connected
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.client import connected
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.outside import ENVIRONMENTS, SERVERS
 from tests.operator_process import COLLECTED, LEASE, NAMESPACE, Operator, Process, Site, cluster_of_this_worker
 

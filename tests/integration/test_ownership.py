@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components.ownership import CREATED_FOR
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.objects.ownership import CREATED_FOR
 from tests.integration.conftest import Operated
 
 pytestmark = pytest.mark.integration

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.api.platform import Platform
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components import catalog
-from biospark_operator.components.platform import Platform
 from dev.cluster.api import path_of
 from dev.deploy import Tools
 from tests.chaos.faults import Call, Hold

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.engine.errors import RejectedError
 from dev.cluster import pki
 from tests.integration.conftest import Operated

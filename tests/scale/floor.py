@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from tests.scale import load
 from tests.scale.api import Api, Body
 from tests.scale.following import following

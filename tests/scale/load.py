@@ -11,13 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import catalog, ownership
-from biospark_operator.components.objects import Seen
+from biospark_operator.api.platform import Platform
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.components import catalog
 from biospark_operator.components.outside import ENVIRONMENTS
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine import graph
 from biospark_operator.engine.outcome import Blocked
+from biospark_operator.objects import ownership
+from biospark_operator.objects.component import Seen
 from biospark_operator.runtime.admission import admission
 from tests.scale.api import Body
 
@@ -96,7 +97,7 @@ def pull_secret() -> Body:
 async def manifests(resource: Body) -> list[Manifest]:
     """Return all objects of an environment."""
     platform = Platform(api_image=IMAGE)
-    admitted = admission(platform.defaults(), OPERATOR_NAMESPACE)(resource)
+    admitted = admission(platform, OPERATOR_NAMESPACE)(resource)
     if isinstance(admitted, Blocked):
         raise TypeError(f"the environment of the benchmark is refused: {admitted.message}")
     built: list[Manifest] = []

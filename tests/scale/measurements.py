@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from biospark_operator.components.ownership import MANAGED_BY, MANAGED_BY_LABEL
+from biospark_operator.objects.ownership import MANAGED_BY, MANAGED_BY_LABEL
 from tests.scale import calls, load
 from tests.scale.api import ENVIRONMENTS, Body
 from tests.scale.following import Follower, LateError, following

@@ -23,11 +23,12 @@ from biospark_operator.api.v1alpha1.access import AccessBinding, AccessRole, Sub
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.environment import GROUP as ENVIRONMENTS
 from biospark_operator.api.v1alpha1.environment import PLURAL
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components import namespace
-from biospark_operator.components.manifests import API, PULL_SECRET, cluster_scoped, namespaced
-from biospark_operator.components.objects import Cluster, ObjectsComponent, Strangers
+from biospark_operator.components.names import API, PULL_SECRET
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects.component import Cluster, ObjectsComponent, Strangers
+from biospark_operator.objects.manifest import cluster_scoped, namespaced
 
 NAME = "access"
 GROUP = "rbac.authorization.k8s.io"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from biospark_operator.clients.postgres import Servers
-from biospark_operator.components import access, database, namespace, network, registry, schema, secrets, workload
+from biospark_operator.api.platform import Platform
+from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.components import access, database, namespace, network, pull_secret, schema
 from biospark_operator.components.database.access import Access
-from biospark_operator.components.objects import Cluster
-from biospark_operator.components.platform import Platform
+from biospark_operator.components.secrets import component as secrets
+from biospark_operator.components.workload import component as workload
 from biospark_operator.engine.component import AnyComponent
+from biospark_operator.objects.component import Cluster
 
 #: The apiVersion and kind of everything that components make in Kubernetes: what has to be watched.
 KINDS = (
@@ -41,7 +43,7 @@ def components(
     return (
         namespace.component(cluster, operator_namespace, platform.network.namespaces()),
         access.component(cluster),
-        registry.component(cluster, operator_namespace),
+        pull_secret.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
         database.DatabaseComponent(servers_of_databases),
         schema.SchemaComponent(servers_of_databases),

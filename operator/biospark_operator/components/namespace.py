@@ -12,12 +12,12 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.components import ownership
-from biospark_operator.components.manifests import namespaced
-from biospark_operator.components.objects import Cluster, ObjectsComponent, Seen
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
+from biospark_operator.objects import ownership
+from biospark_operator.objects.component import Cluster, ObjectsComponent, Seen
+from biospark_operator.objects.manifest import namespaced
 
 NAME = "namespace"
 #: Annotation of a namespace that somebody else made: the environment that may adopt it.

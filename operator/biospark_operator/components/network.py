@@ -12,14 +12,15 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from biospark_operator.api.platform import NetworkPeers, PodPeer, ServerPeer
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.network import EgressTarget, IngressSource, Isolation, NetworkPort
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components import namespace
-from biospark_operator.components.manifests import API_LABELS, API_PORT, METRICS_PORT, namespaced
-from biospark_operator.components.objects import Cluster, ObjectsComponent, Strangers
-from biospark_operator.components.platform import NetworkPeers, PodPeer, ServerPeer
+from biospark_operator.components.names import API_LABELS, API_PORT, METRICS_PORT
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects.component import Cluster, ObjectsComponent, Strangers
+from biospark_operator.objects.manifest import namespaced
 
 NAME = "network"
 _EVERY_POD: dict[str, Any] = {}

@@ -19,9 +19,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components.objects import Cluster
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import RejectedError
+from biospark_operator.objects.component import Cluster
 
 #: On a Secret of the operator's namespace: its servers, as in "db.example.com:5432, 10.0.0.5:5432".
 SERVERS = "biospark.ai/servers"

@@ -8,7 +8,7 @@ environment needs and how to get there; the engine decides when and in which ord
 - `inventory` remembers what was created, before it is created, until it is confirmed gone;
 - `removal` takes away what is no longer wanted, and everything when the environment is deleted;
 - `backoff` spaces out the retries of what fails, `contest` the repairs of what somebody changes back each time;
-- `report` turns what happened into the status that users, Flux and Argo CD read;
+- `status` turns what happened into the status that users, Flux and Argo CD read;
 - `passes` has the words for what a pass is given and remembers;
 - `reconcile` is the story: one pass over one environment, on one screen.
 

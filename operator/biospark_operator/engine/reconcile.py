@@ -20,7 +20,7 @@ from typing import Any
 from biospark_operator.api.v1alpha1.environment import FINALIZER
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import Mode
-from biospark_operator.engine import events, graph, report
+from biospark_operator.engine import events, graph, status
 from biospark_operator.engine.component import Action, AnyComponent, Identity
 from biospark_operator.engine.convergence import Leadership, Report, converge, outcome_of
 from biospark_operator.engine.errors import OutsideError
@@ -77,10 +77,10 @@ class Reconciler:
             return Next(None, gone=True)
         self.leadership.check()
         if body["spec"].get("suspend"):
-            return await self._finish(body, report.suspended(status_of(body)), after=None)
+            return await self._finish(body, status.suspended(status_of(body)), after=None)
         env = self.admit(body)
         if isinstance(env, Blocked):
-            return await self._finish(body, report.refused(env, status_of(body)), after=BLOCKED_RETRY)
+            return await self._finish(body, status.refused(env, status_of(body)), after=BLOCKED_RETRY)
         if asked := is_fresh(body) or bool(requested(body)):
             memory.contest.clear()
         # Who fights over a field wakes us all the time: that says nothing about what failed elsewhere.
@@ -105,12 +105,12 @@ class Reconciler:
             return Next(None, gone=True)
         self.leadership.check()
         if body["spec"].get("suspend"):
-            return await self._finish(body, report.suspended(status_of(body)), after=None)
+            return await self._finish(body, status.suspended(status_of(body)), after=None)
         owner = self.identify(body)
         if owner.protected:
             message = "deletion is refused while spec.deletionProtection is true; set it to false to go on"
             protected = Removal(problem=Blocked(Reason.DELETION_PROTECTED, message))
-            return await self._finish(body, report.deleting(protected), after=None)
+            return await self._finish(body, status.deleting(protected), after=None)
         if await self.orphaning.asked(body):
             owner = replace(owner, orphans=True, retain=True)
         held, doubtful = self._holdings(body)
@@ -126,7 +126,7 @@ class Reconciler:
         unmade = doubtful - removal.waiting.keys()
         left = held.without({*removal.done, *unmade})
         after = self._after_removal(removal, memory)
-        return await self._finish(body, report.deleting(removal), after, inventory=left, done=released)
+        return await self._finish(body, status.deleting(removal), after, inventory=left, done=released)
 
     def _holdings(self, body: Body) -> tuple[Inventory, Set[str]]:
         """Return all that may exist of an environment: somebody may have taken entries out of its status.
@@ -144,7 +144,7 @@ class Reconciler:
     async def _tell_of_others(self, body: Body) -> None:
         """Say whose finalizers the resource waits for now that ours goes: nobody else would."""
         if foreign := [name for name in body["metadata"].get("finalizers") or () if name not in _PASSING]:
-            await self._tell(body, report.held_by_others(foreign), inventory=Inventory({}))
+            await self._tell(body, status.held_by_others(foreign), inventory=Inventory({}))
 
     async def _begin(self, this: Pass, wanted: Inventory) -> Pass:
         """Write what is about to happen, if that is news: a generation, a request, things to be created."""
@@ -153,9 +153,9 @@ class Reconciler:
         if held.covers(intended) and not this.fresh and not requested(this.body):
             return this
         conditions = (
-            report.beginning(this.env.generation, this.components, applies=this.applies)
+            status.beginning(this.env.generation, this.components, applies=this.applies)
             if this.fresh
-            else report.kept(this.status)
+            else status.kept(this.status)
         )
         return replace(this, body=await self._tell(this.body, conditions, inventory=intended))
 
@@ -206,7 +206,7 @@ class Reconciler:
             return
         async with this.writing:
             this.intended.update(wanted.entries)
-            await self._tell(this.body, report.kept(this.status), inventory=this.inventory)
+            await self._tell(this.body, status.kept(this.status), inventory=this.inventory)
 
     async def _prune(self, this: Pass, unwanted: Inventory) -> Removal:
         """Remove what an earlier specification wanted and this one doesn't."""
@@ -232,17 +232,17 @@ class Reconciler:
         """Write what came of the pass and decide when to look again."""
         outcomes = {name: result.outcome for name, result in reports.items()}
         conditions = [
-            *report.overall(
+            *status.overall(
                 {**outcomes, **unprepared}, leftovers, unwanted=0 if this.applies else len(unwanted.entries)
             ),
-            *(report.component_condition(c, outcomes[c.name]) for c in this.components),
+            *(status.component_condition(c, outcomes[c.name]) for c in this.components),
         ]
         drifted = self._drifted(this, reports)
         fields = _joined(result.facts for result in reports.values())
         if conditions[0].status == "True":
             fields["readyGeneration"] = this.env.generation
-        fields["drift"] = report.drift(drifted, this.status, self.clock(), repaired=this.applies)
-        fields["plan"] = None if this.applies else report.plan(reports, unwanted, this.env.generation)
+        fields["drift"] = status.drift(drifted, this.status, self.clock(), repaired=this.applies)
+        fields["plan"] = None if this.applies else status.plan(reports, unwanted, this.env.generation)
         return await self._finish(
             this.body,
             conditions,
@@ -273,7 +273,7 @@ class Reconciler:
     async def _finish(
         self,
         body: Body,
-        conditions: Iterable[report.Condition],
+        conditions: Iterable[status.Condition],
         after: float | None,
         *,
         inventory: Inventory | None = None,
@@ -287,7 +287,7 @@ class Reconciler:
     async def _tell(
         self,
         body: Body,
-        conditions: Iterable[report.Condition],
+        conditions: Iterable[status.Condition],
         *,
         inventory: Inventory | None = None,
         fields: Mapping[str, Any] | None = None,
@@ -299,23 +299,23 @@ class Reconciler:
         is not read again: an edit in between would pass for the generation that was worked on.
         """
         before, generation = status_of(body), body["metadata"]["generation"]
-        status = {
+        after = {
             **before,
             **(fields or {}),
             "observedGeneration": generation,
             "operatorVersion": self.operator_version,
-            "conditions": report.merged(conditions, before, generation, self.clock()),
+            "conditions": status.merged(conditions, before, generation, self.clock()),
         }
         if inventory is not None:
-            status["inventory"] = inventory.to_status()
+            after["inventory"] = inventory.to_status()
         if request := requested(body):
-            status["lastHandledReconcileAt"] = request
-        status = {key: value for key, value in status.items() if value not in (None, [])}
-        if status != before:
+            after["lastHandledReconcileAt"] = request
+        after = {key: value for key, value in after.items() if value not in (None, [])}
+        if after != before:
             self.leadership.check()
-            await self.store.write_status(body, status)
-        told = {**body, "status": status}
-        for event in [*done, *events.transitions(before, status)]:
+            await self.store.write_status(body, after)
+        told = {**body, "status": after}
+        for event in [*done, *events.transitions(before, after)]:
             await self.store.record(told, event)
         return told
 

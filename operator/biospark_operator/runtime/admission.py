@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.database import Database
 from biospark_operator.api.v1alpha1.effective import effective, namespace_name
-from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, TAKE_OVER_FROM
-from biospark_operator.api.v1alpha1.limits import Limits, exceeded
+from biospark_operator.api.v1alpha1.limits import exceeded
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile, Spec
@@ -25,9 +25,8 @@ from biospark_operator.engine.outcome import Blocked
 from biospark_operator.engine.passes import Admission
 
 
-def admission(defaults: PlatformDefaults, operator_namespace: str, limits: Limits | None = None) -> Admission:
+def admission(platform: Platform, operator_namespace: str) -> Admission:
     """Return the admission of an operator with these platform settings that runs in this namespace."""
-    allowed = limits or Limits()
 
     def admit(body: Mapping[str, Any]) -> Environment | Blocked:
         try:
@@ -37,11 +36,11 @@ def admission(defaults: PlatformDefaults, operator_namespace: str, limits: Limit
             return Blocked(Reason.INVALID_SPEC, str(error))
         if unsupported := unsupported_fields(resource.spec):
             return Blocked(Reason.UNSUPPORTED_FEATURE, "; ".join(str(field) for field in unsupported))
-        if beyond := exceeded(resource.spec, allowed, operator_namespace):
+        if beyond := exceeded(resource.spec, platform.limits, operator_namespace):
             return Blocked(Reason.LIMIT_EXCEEDED, "; ".join(str(issue) for issue in beyond))
         if refusal := namespace.refused(namespace_name(resource), operator_namespace):
             return Blocked(Reason.NAMESPACE_REFUSED, refusal)
-        spec = effective(resource, defaults)
+        spec = effective(resource, platform)
         if spec.database.server is None and (wish := _wish_for_database(resource.spec)):
             return Blocked(
                 Reason.PLATFORM_SETTING_MISSING,

@@ -26,12 +26,12 @@ from biospark_operator.api.v1alpha1.environment import (
     TAKE_OVER_FROM,
     VERSION,
 )
-from biospark_operator.clients.credentials import configuration
 from biospark_operator.clients.fencing import MayAct, fence
+from biospark_operator.clients.kubernetes.credentials import configuration
 from biospark_operator.engine.errors import NotLeaderError
 from biospark_operator.runtime import scanning
 from biospark_operator.runtime.loop import Environments
-from biospark_operator.runtime.references import secrets_of
+from biospark_operator.runtime.used_secrets import secrets_of
 
 #: How long credentials are used before they are read again; the token of a ServiceAccount rotates hourly.
 _LOGIN_LIFETIME = timedelta(minutes=10)

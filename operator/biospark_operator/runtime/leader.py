@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import NotLeaderError, OutsideError, UnavailableError
 
 logger = logging.getLogger(__name__)

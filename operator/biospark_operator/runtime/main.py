@@ -24,24 +24,25 @@ from typing import NoReturn
 import uvloop
 
 from biospark_operator import __version__
-from biospark_operator.clients.children import Children
-from biospark_operator.clients.contact import Contact
 from biospark_operator.clients.fencing import withdraw
-from biospark_operator.clients.kubernetes import KubernetesClient, connected
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.clients.postgres import Servers
-from biospark_operator.clients.referenced import ReferencedSecrets
-from biospark_operator.components import catalog, ownership
+from biospark_operator.clients.kubernetes.children import Children
+from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
+from biospark_operator.clients.kubernetes.contact import Contact
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
+from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.components import catalog
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
+from biospark_operator.objects import ownership
 from biospark_operator.runtime import handlers, logs, metrics, news, server, sources
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
 from biospark_operator.runtime.loop import Environments
 from biospark_operator.runtime.orphaning import OrphaningTrace
-from biospark_operator.runtime.references import secrets_of
 from biospark_operator.runtime.settings import OperatorSettings, WrongSettingsError, load
 from biospark_operator.runtime.store import KubernetesStore
+from biospark_operator.runtime.used_secrets import secrets_of
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class _Parts:
     """What the operator is put together from."""
 
     leadership: LeaseElection | SoleReplica
-    secrets: ReferencedSecrets
+    secrets: WatchedSecrets
     children: Children
     environments: Environments
 
@@ -139,13 +140,13 @@ def _assembled(
     def secret_changed(name: str) -> None:
         environments.wake_users_of(name)
 
-    secrets = ReferencedSecrets(client, settings.namespace, secret_changed)
+    secrets = WatchedSecrets(client, settings.namespace, secret_changed)
     children = Children(client, catalog.KINDS, ownership.CHILDREN, changed, otherwise=secrets.get)
     reconciler = Reconciler(
         components=catalog.components(
             children, settings.platform, operator_namespace=settings.namespace, servers=servers
         ),
-        admit=admission(settings.platform.defaults(), settings.namespace, settings.platform.limits),
+        admit=admission(settings.platform, settings.namespace),
         identify=identity_of,
         store=KubernetesStore(client, _identity(settings)),
         orphaning=OrphaningTrace(children, client, settings.namespace),

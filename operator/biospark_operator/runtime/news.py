@@ -1,7 +1,7 @@
 """Tells which changes of children are news, and for which environments. Pure; used by `main`.
 
 The bookkeeping of the API server is none, nor is the status of a kind that has nothing to say about whether the
-environment is ready. What this operator wrote itself does not get here: `clients.children` drops it.
+environment is ready. What this operator wrote itself does not get here: `clients.kubernetes.children` drops it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import KIND
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.components import ownership
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.objects import ownership
 
 #: Kinds whose status is news: it says whether the environment is ready.
 _STATUS_MATTERS = frozenset({"Deployment", "Namespace"})

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
-from biospark_operator.clients.children import Children
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
-from biospark_operator.components.ownership import CREATED_FOR, ENVIRONMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
+from biospark_operator.clients.kubernetes.children import Children
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.errors import RejectedError
+from biospark_operator.objects.ownership import CREATED_FOR, ENVIRONMENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL
 
 RBAC = "rbac.authorization.k8s.io/v1"
 #: By which the garbage collector remembers that it was asked to orphan.

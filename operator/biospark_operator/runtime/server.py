@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from biospark_operator.clients.contact import Contact
+from biospark_operator.clients.kubernetes.contact import Contact
 from biospark_operator.runtime.loop import Environments
 
 #: Seconds after which a running pass counts as hung, and an overdue one as forgotten.

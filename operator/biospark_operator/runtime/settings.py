@@ -26,7 +26,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
 
 CONFIG_VARIABLE = "BIOSPARK_OPERATOR_CONFIG"
 _PREFIX = "BIOSPARK_OPERATOR_"

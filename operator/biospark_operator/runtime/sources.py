@@ -13,8 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from biospark_operator.clients.children import Children
-from biospark_operator.clients.referenced import ReferencedSecrets
+from biospark_operator.clients.kubernetes.children import Children
+from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
 from biospark_operator.engine.backoff import delay
 from biospark_operator.engine.errors import OutsideError
 
@@ -35,7 +35,7 @@ async def watch_children(children: Children, api_version: str, kind: str) -> NoR
     await _again_and_again(once, f"{kind}s")
 
 
-async def watch_secrets(secrets: ReferencedSecrets) -> NoReturn:
+async def watch_secrets(secrets: WatchedSecrets) -> NoReturn:
     """Keep up with the Secrets that environments refer to."""
     await _again_and_again(secrets.follow, f"Secrets in {secrets.namespace}")
 

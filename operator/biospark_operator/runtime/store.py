@@ -10,9 +10,9 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.environment import API_VERSION, KIND
-from biospark_operator.clients.event_manifest import event_manifest
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.event_manifest import event_manifest
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.events import Event
 from biospark_operator.runtime import metrics

@@ -15,9 +15,9 @@ from typing import Any
 from psycopg import sql
 
 from biospark_operator.api.v1alpha1.environment import TAKE_OVER_FROM
-from biospark_operator.clients.kubernetes import FIELD_MANAGER
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.clients.postgres import Servers
+from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.components.database import DatabaseComponent, credentials, marks
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import Quiet
@@ -30,9 +30,9 @@ from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge
 from biospark_operator.engine.outcome import Progressing
 from biospark_operator.runtime.leader import SoleReplica
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 from tests.postgres import Site
-from tests.unit.components.fake_cluster import FakeCluster
 
 OPERATOR_NAMESPACE = "biospark-system"
 START = datetime(2026, 1, 1, tzinfo=UTC)

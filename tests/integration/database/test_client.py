@@ -11,10 +11,10 @@ import pytest
 from psycopg import sql
 
 from biospark_operator.api.v1alpha1.database import SslMode
-from biospark_operator.clients import postgres
-from biospark_operator.clients.postgres import Address, Servers
-from biospark_operator.clients.postgres_errors import LoginRefusedError, MissingDatabaseError
-from biospark_operator.clients.postgres_session import Login
+from biospark_operator.clients.postgres import server as postgres
+from biospark_operator.clients.postgres.errors import LoginRefusedError, MissingDatabaseError
+from biospark_operator.clients.postgres.server import Address, Servers
+from biospark_operator.clients.postgres.session import Login
 from biospark_operator.engine.errors import AccessError, NotLeaderError, OutsideError, UnavailableError
 from dev.cluster.postgres import Server
 from dev.cluster.postgres import Server as Running

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET, ROTATED_AT
 from biospark_operator.components.outside import SERVERS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated

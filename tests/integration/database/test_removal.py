@@ -10,11 +10,11 @@ import pytest
 from psycopg import sql
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.postgres_session import Session
-from biospark_operator.components import ownership
+from biospark_operator.clients.postgres.session import Session
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.marks import Origin
 from biospark_operator.engine.outcome import Blocked, Ready
+from biospark_operator.objects import ownership
 from tests.integration.database.operated import Operated
 
 pytestmark = pytest.mark.integration

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.components import token_keys
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.outside import SERVERS
-from biospark_operator.components.secrets import ADMIN_PASSWORD, PUBLIC_KEYS, SECRET, TOKEN_KEY
+from biospark_operator.components.secrets import keys
+from biospark_operator.components.secrets.component import ADMIN_PASSWORD, PUBLIC_KEYS, SECRET, TOKEN_KEY
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.key_exchange import KeyExchange
 from tests.postgres import Site
@@ -71,7 +71,7 @@ async def test_they_are_made_once_and_survive_a_restart_and_a_lost_status(
     await settled(env)
     made, before = await values(env), await secret(env)
     assert set(made) == {TOKEN_KEY, PUBLIC_KEYS, ADMIN_PASSWORD}
-    assert token_keys.public_half(made[TOKEN_KEY]) == made[PUBLIC_KEYS]
+    assert keys.public_half(made[TOKEN_KEY]) == made[PUBLIC_KEYS]
     await env.run()
     env.kubectl(
         "patch", "bse", env.name, "--subresource=status", "--type=json", "-p", '[{"op":"remove","path":"/status"}]'
@@ -114,7 +114,7 @@ async def test_a_broken_key_is_made_anew_told_as_drift_and_its_public_half_stays
     await settled(env)
     after = await values(env)
     assert after[TOKEN_KEY] != before[TOKEN_KEY]
-    assert after[PUBLIC_KEYS] == token_keys.public_half(after[TOKEN_KEY]) + before[PUBLIC_KEYS]
+    assert after[PUBLIC_KEYS] == keys.public_half(after[TOKEN_KEY]) + before[PUBLIC_KEYS]
     assert after[ADMIN_PASSWORD] == before[ADMIN_PASSWORD]
     assert await drift(env) == ["set data[token-key.pem], data[token-public-keys.pem]"]
 
@@ -161,7 +161,7 @@ async def test_a_key_that_is_exchanged_as_documented_is_kept_and_no_drift(
     exchange.sign()
     await settled(env)
     assert await values(env) == {**between, TOKEN_KEY: exchange.key}
-    assert token_keys.public_half(exchange.key) in between[PUBLIC_KEYS]
+    assert keys.public_half(exchange.key) in between[PUBLIC_KEYS]
     assert await drift(env) == []
 
 
@@ -181,14 +181,14 @@ async def test_a_foreign_secret_is_refused_left_alone_and_the_way_out_works(
 
 
 async def test_a_key_of_ones_own_is_adopted_and_given_back(env: Operated, database: dict[str, Any]) -> None:
-    own = {TOKEN_KEY: token_keys.new_signing_key()}
+    own = {TOKEN_KEY: keys.new_signing_key()}
     env.foreign_namespace()
     literals = [f"--from-literal={key}={text}" for key, text in own.items()]
     env.kubectl("create", "secret", "generic", SECRET, "-n", env.namespace, *literals)
     env.apply(adoptionPolicy="IfUnowned", database=database)
     await settled(env)
     adopted = await values(env)
-    assert adopted == {**own, PUBLIC_KEYS: token_keys.public_half(own[TOKEN_KEY])}
+    assert adopted == {**own, PUBLIC_KEYS: keys.public_half(own[TOKEN_KEY])}
     await env.torn_down()
     assert await values(env) == own
     assert "labels" not in (await secret(env))["metadata"]

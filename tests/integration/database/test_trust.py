@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import ObjectRef
-from biospark_operator.clients.postgres import Servers
+from biospark_operator.clients.kubernetes.objects import ObjectRef
+from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.components import catalog
 from biospark_operator.components.database.access import WEAKEST
 from biospark_operator.components.outside import SERVERS
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import RejectedError

@@ -6,27 +6,25 @@ from typing import Any
 import pytest
 import yaml
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1 import parse_environment
 from biospark_operator.api.v1alpha1.database import SslMode
 from biospark_operator.api.v1alpha1.effective import effective
-from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec, PlatformDefaults
+from biospark_operator.api.v1alpha1.effective_spec import EffectiveSpec
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.spec import Profile
 from tests.unit.api.rule_cases import FORMATS, RULES, RuleCase, environment, server, vault
 
-PLATFORM = PlatformDefaults.model_validate(
+PLATFORM = Platform.model_validate(
     {
         "apiImage": "registry.example.com/biospark/api:1.0.0",
-        "databaseServer": {"host": "postgres", "adminSecretRef": {"name": "admin"}},
-        "vault": {"address": "https://vault", "authRole": "operator"},
-        "issuerRef": {"name": "biospark-ca"},
-        "kong": {"adminURL": "https://kong:8444"},
+        "database": {"host": "postgres", "adminSecretRef": {"name": "admin"}},
     }
 )
 
 
-def computed(platform: PlatformDefaults = PLATFORM, name: str = "dev", **spec: Any) -> EffectiveSpec:
+def computed(platform: Platform = PLATFORM, name: str = "dev", **spec: Any) -> EffectiveSpec:
     """The effective spec of an environment with the given sections."""
     return effective(parse_environment(environment(name, **spec)), platform)
 
@@ -84,7 +82,7 @@ def test_every_valid_environment_has_an_effective_spec(rule: RuleCase) -> None:
 
 
 def test_names_derive_from_the_name_of_the_environment() -> None:
-    result = computed(name="dev-eu")
+    result = computed(name="dev-eu", **vault())
     assert result.namespace.name == "biospark-dev-eu"
     assert result.database.name == "biospark_dev_eu"
     assert result.secrets.vault is not None
@@ -97,10 +95,6 @@ def test_platform_settings_fill_what_the_spec_leaves_open() -> None:
     assert result.api.image == "registry.example.com/biospark/api:1.0.0"
     assert result.database.server is not None
     assert (result.database.server.host, result.database.server.port) == ("postgres", 5432)
-    assert result.certificate.issuer_ref is not None
-    assert (result.certificate.issuer_ref.name, result.certificate.issuer_ref.kind) == ("biospark-ca", "ClusterIssuer")
-    assert result.gateway.kong is not None
-    assert result.gateway.kong.admin_url == "https://kong:8444"
 
 
 def test_the_spec_wins_over_profile_and_platform() -> None:
@@ -112,7 +106,7 @@ def test_the_spec_wins_over_profile_and_platform() -> None:
         database={"name": "own", "credentials": {"rotationInterval": "2h"}},
         qualityGates={"enforcement": "Report", "loadProbe": {"enabled": True, "requestsPerMinute": 5}},
         registry={"pullSecretRef": {"name": "pull"}},
-        **{key: value for key, value in vault(pathPrefix="mine").items() if key == "secrets"},
+        **vault(pathPrefix="mine"),
     )
     assert result.deletion_protection is False
     assert (result.namespace.name, result.namespace.pod_security) == ("team", "Privileged")
@@ -127,7 +121,7 @@ def test_the_spec_wins_over_profile_and_platform() -> None:
 
 
 def test_without_platform_settings_their_fields_stay_open() -> None:
-    result = computed(PlatformDefaults())
+    result = computed(Platform())
     assert result.api.image is None
     assert result.database.server is None
     assert result.secrets.vault is None
@@ -199,7 +193,9 @@ def test_the_load_probe_sends_what_the_gateway_must_carry() -> None:
 
 
 def test_the_result_can_be_written_as_yaml_a_user_would_write() -> None:
-    dumped = computed(interval="90m").model_dump(by_alias=True, mode="json", exclude_none=True)
+    dumped = computed(interval="90m", gateway={"kong": {"adminURL": "https://kong:8444"}}).model_dump(
+        by_alias=True, mode="json", exclude_none=True
+    )
     read = yaml.safe_load(yaml.safe_dump(dumped))
     assert read == dumped
     assert (read["interval"], read["certificate"]["duration"]) == ("1h30m", "2160h")

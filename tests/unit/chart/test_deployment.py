@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
 from tests.unit.chart.helm import Helm, Manifest
 
 PLATFORM: dict[str, Any] = {

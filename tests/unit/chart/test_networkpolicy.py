@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.components.manifests import API_LABELS
+from biospark_operator.components.names import API_LABELS
 from tests.unit.chart.helm import Helm, Manifest
 from tests.unit.components.connectivity import Connectivity, Pod, connectivity
 

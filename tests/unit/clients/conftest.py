@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from kubernetes.aio import client as kube
 
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.sending import Sending
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.sending import Sending
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

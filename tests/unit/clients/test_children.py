@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.children import NEW, Children
-from biospark_operator.clients.kubernetes import Change, Listing
-from biospark_operator.clients.objects import NEVER, Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.children import NEW, Children
+from biospark_operator.clients.kubernetes.client import Change, Listing
+from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.errors import UnavailableError
 
 A = ObjectRef("v1", "Service", "ns", "a")

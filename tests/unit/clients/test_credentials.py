@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes.aio.config import incluster_config
 
-from biospark_operator.clients.credentials import configuration
+from biospark_operator.clients.kubernetes.credentials import configuration
 from biospark_operator.engine.errors import AccessError
 
 #: Nobody listens there.

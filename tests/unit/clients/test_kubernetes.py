@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from biospark_operator.clients import discovery, kubernetes
-from biospark_operator.clients.event_manifest import event_manifest
-from biospark_operator.clients.kubernetes import Change, KubernetesClient, Listing, connected
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes import client as kubernetes
+from biospark_operator.clients.kubernetes import discovery
+from biospark_operator.clients.kubernetes.client import Change, KubernetesClient, Listing, connected
+from biospark_operator.clients.kubernetes.event_manifest import event_manifest
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.engine.errors import AccessError, OutsideError, RejectedError, UnavailableError
 from tests.unit.clients.conftest import ApiServer, hangs, hangs_up, says, streams
 

@@ -7,7 +7,7 @@ import pytest
 from psycopg import errors
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.postgres_errors import MissingDatabaseError, SilentError, translated, unreachable
+from biospark_operator.clients.postgres.errors import MissingDatabaseError, SilentError, translated, unreachable
 from biospark_operator.engine.errors import AccessError, OutsideError, RejectedError, UnavailableError
 
 SECRET = "hunter2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from biospark_operator.clients.proxies import proxy_of
+from biospark_operator.clients.kubernetes.proxies import proxy_of
 
 PROXY = "http://proxy.example:3128"
 

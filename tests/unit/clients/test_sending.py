@@ -9,8 +9,8 @@ import pytest
 from kubernetes.aio import client as kube
 from kubernetes.aio.client.exceptions import ApiException
 
-from biospark_operator.clients.contact import Contact
-from biospark_operator.clients.sending import Sending
+from biospark_operator.clients.kubernetes.contact import Contact
+from biospark_operator.clients.kubernetes.sending import Sending
 from tests.unit.clients.conftest import ApiServer, says
 
 PATH = "/api/v1/namespaces/a/configmaps"

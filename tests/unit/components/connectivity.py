@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 
 CONTAINER = {"name": "any", "image": "any"}
 ANALYZER = Path(sys.prefix) / "connectivity" / "bin" / "nca"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 
 NAMESPACE, IMAGE = "biospark-dev", "registry.example/biospark/api:1"
 OLD, NEW = "5d9c7b8f6d", "7f6b5c4d9"

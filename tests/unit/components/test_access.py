@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.v1alpha1.access import AccessRole
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components import access
 from tests.fakes.environments import environment
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.conditions import ConditionType
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components import catalog
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine.graph import in_order
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
-from tests.unit.components.fake_cluster import FakeCluster
 
 COMPONENTS = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.database import credentials, judge, marks, wanted
 from biospark_operator.components.database.marks import Mark, Origin, Standing
 from biospark_operator.components.database.names import (

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.components import exposure, workload
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
+from biospark_operator.components.workload import component as workload
+from biospark_operator.components.workload import exposure
 from tests.fakes.environments import environment
 
 DATABASE = {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}}

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import access, namespace, network, registry, secrets, workload
-from biospark_operator.components.ownership import marked
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.components import access, namespace, network, pull_secret
+from biospark_operator.components.secrets import component as secrets
+from biospark_operator.components.workload import component as workload
+from biospark_operator.objects.ownership import marked
 from tests.fakes.environments import environment
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "components"
@@ -72,7 +74,7 @@ def manifests(spec: dict[str, Any]) -> list[Manifest]:
     built = {
         "namespace": namespace.build(env),
         "access": access.build(env),
-        "registry": registry.build(env) if env.spec.registry.pull_secret_name else [],
+        "registry": pull_secret.build(env) if env.spec.registry.pull_secret_name else [],
         "network": network.build(env, PLATFORM.network),
         "secrets": secrets.build(env) if env.spec.database.server else [],
         "workload": workload.build(env, PLATFORM),

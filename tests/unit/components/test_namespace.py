@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.platform import NetworkPeers, Platform
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.components import namespace, workload
-from biospark_operator.components.objects import Seen
-from biospark_operator.components.platform import NetworkPeers, Platform
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.components import namespace
+from biospark_operator.components.workload import component as workload
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Failed
+from biospark_operator.objects.component import Seen
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
-from tests.unit.components.fake_cluster import FakeCluster
 
 PROFILES = ["Development", "Staging", "Production"]
 

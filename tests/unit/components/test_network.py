@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.platform import NetworkPeers
 from biospark_operator.components import network
-from biospark_operator.components.platform import NetworkPeers
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 from tests.unit.components.connectivity import Connectivity, Pod, connectivity
-from tests.unit.components.fake_cluster import FakeCluster
 
 API = Pod("biospark-dev", "api", (("app", "biospark"),))
 NEIGHBOUR = Pod("biospark-dev", "neighbour")

@@ -9,7 +9,7 @@ import pytest
 from biospark_operator.components.outside import Endpoint, OperatorSecrets, certificates
 from biospark_operator.engine.errors import RejectedError
 from dev.cluster import pki
-from tests.unit.components.fake_cluster import FakeCluster
+from tests.fakes.cluster import FakeCluster
 
 KEY = "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----\n"
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import rollout
-from biospark_operator.components.objects import Seen
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.components.workload import rollout
 from biospark_operator.engine.outcome import Blocked, Outcome, Progressing, Ready
+from biospark_operator.objects.component import Seen
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
-from tests.unit.components.fake_cluster import FakeCluster
 from tests.unit.components.rollouts import (
     IMAGE,
     NEW,

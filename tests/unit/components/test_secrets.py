@@ -11,21 +11,22 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.v1alpha1.status import Verb
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import secrets, token_keys
-from biospark_operator.components.secrets import ADMIN_PASSWORD, PUBLIC_KEYS, TOKEN_KEY, UNMADE
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.components.secrets import component as secrets
+from biospark_operator.components.secrets import keys
+from biospark_operator.components.secrets.component import ADMIN_PASSWORD, PUBLIC_KEYS, TOKEN_KEY, UNMADE
 from biospark_operator.engine.contest import CONTESTED_AFTER, Contest
 from biospark_operator.engine.outcome import Blocked, Ready
 from tests.fakes.environments import body, environment
 from tests.fakes.world import World
-from tests.unit.components.test_objects import Cluster, converged, fields
 from tests.unit.engine.test_reconcile import Bench
+from tests.unit.objects.test_objects import Cluster, converged, fields
 
 DATABASE = {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}}
 ENV = environment(database=DATABASE, api={"bootstrapAdmin": {"email": "admin@example.com"}})
 SECRET = ObjectRef("v1", "Secret", "biospark-dev", "biospark-api")
-KEY = token_keys.new_signing_key()
-GOOD = {TOKEN_KEY: KEY, PUBLIC_KEYS: token_keys.public_half(KEY), ADMIN_PASSWORD: "seven-Blue-lanterns"}
+KEY = keys.new_signing_key()
+GOOD = {TOKEN_KEY: KEY, PUBLIC_KEYS: keys.public_half(KEY), ADMIN_PASSWORD: "seven-Blue-lanterns"}
 
 
 def encoded(texts: dict[str, str]) -> dict[str, str]:
@@ -113,20 +114,20 @@ def completed(found: Manifest | None) -> dict[str, str]:
 def test_all_that_is_made_is_good_and_another_each_time() -> None:
     one, other = completed(None), completed(None)
     for made in (one, other):
-        assert token_keys.is_signing_key(made[TOKEN_KEY])
-        assert made[PUBLIC_KEYS] == token_keys.public_half(made[TOKEN_KEY])
+        assert keys.is_signing_key(made[TOKEN_KEY])
+        assert made[PUBLIC_KEYS] == keys.public_half(made[TOKEN_KEY])
         assert len(made[ADMIN_PASSWORD]) == 32
     assert not set(one.values()) & set(other.values())
 
 
 def test_tokens_of_a_key_that_was_broken_stay_valid() -> None:
     made = completed(live({**GOOD, TOKEN_KEY: "broken"}))
-    assert made[PUBLIC_KEYS] == token_keys.public_half(made[TOKEN_KEY]) + GOOD[PUBLIC_KEYS]
+    assert made[PUBLIC_KEYS] == keys.public_half(made[TOKEN_KEY]) + GOOD[PUBLIC_KEYS]
     assert made[ADMIN_PASSWORD] == GOOD[ADMIN_PASSWORD]
 
 
 def test_public_keys_that_were_broken_are_those_that_are_left_and_the_signing_one() -> None:
-    rest = token_keys.public_half(token_keys.new_signing_key())
+    rest = keys.public_half(keys.new_signing_key())
     made = completed(live({**GOOD, PUBLIC_KEYS: f"{rest}-----BEGIN X-----\n-----END X-----"}))
     assert made == {**GOOD, PUBLIC_KEYS: GOOD[PUBLIC_KEYS] + rest}
 
@@ -197,7 +198,7 @@ async def test_the_loop_goes_on_while_keys_are_made_one_at_a_time(monkeypatch: p
         running -= 1
         return KEY
 
-    monkeypatch.setattr(token_keys, "new_signing_key", slow)
+    monkeypatch.setattr(keys, "new_signing_key", slow)
     component = secrets.component(Cluster())
     (create,) = component.plan(ENV, await component.observe(ENV))
     making = [asyncio.create_task(component.apply(ENV, create)) for _ in range(3)]

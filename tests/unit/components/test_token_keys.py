@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from biospark_api.auth.keys import KeyFormatError, parse_signing_key, parse_verify_keys
-from biospark_operator.components import token_keys
+from biospark_operator.components.secrets import keys
 
-KEY = token_keys.new_signing_key()
-PUBLIC = token_keys.public_half(KEY)
+KEY = keys.new_signing_key()
+PUBLIC = keys.public_half(KEY)
 
 
 def pem(
@@ -63,25 +63,25 @@ SIGNING = {
 
 @pytest.mark.parametrize(("text", "good"), SIGNING.values(), ids=SIGNING)
 def test_a_signing_key_is_what_the_api_takes(text: str, good: bool) -> None:
-    assert token_keys.is_signing_key(text) is good
+    assert keys.is_signing_key(text) is good
     if good:
         parse_signing_key(text.strip())
         return
     with pytest.raises(KeyFormatError):
         parse_signing_key(text)
     with pytest.raises(ValueError, match="no RSA private key"):
-        token_keys.public_half(text)
+        keys.public_half(text)
 
 
 def test_one_changed_character_is_noticed() -> None:
     cases = list(damaged(KEY))
     assert len(cases) > 10
-    assert [text for text in cases if token_keys.is_signing_key(text)] == []
+    assert [text for text in cases if keys.is_signing_key(text)] == []
 
 
 def test_a_new_key_is_strong_and_each_one_is_another() -> None:
-    assert parse_signing_key(KEY).public.key_size == token_keys.BITS
-    assert token_keys.new_signing_key() != KEY
+    assert parse_signing_key(KEY).public.key_size == keys.BITS
+    assert keys.new_signing_key() != KEY
 
 
 VERIFYING = {
@@ -97,7 +97,7 @@ VERIFYING = {
 
 @pytest.mark.parametrize(("text", "good"), VERIFYING.values(), ids=VERIFYING)
 def test_public_keys_are_what_the_api_takes_and_at_least_one(text: str, good: bool) -> None:
-    assert token_keys.are_public_keys(text) is good
+    assert keys.are_public_keys(text) is good
     if good:
         assert parse_verify_keys(text)
     elif text:
@@ -106,14 +106,14 @@ def test_public_keys_are_what_the_api_takes_and_at_least_one(text: str, good: bo
 
 
 def test_a_public_key_comes_first_and_only_once_and_what_is_no_key_goes() -> None:
-    both = token_keys.with_public_key(f"junk {public(OTHER)} {public(SMALL)}", PUBLIC)
+    both = keys.with_public_key(f"junk {public(OTHER)} {public(SMALL)}", PUBLIC)
     assert both == PUBLIC + public(OTHER)
-    assert token_keys.with_public_key(both, PUBLIC) == both
-    assert token_keys.with_public_key(both, public(OTHER)) == public(OTHER) + PUBLIC
+    assert keys.with_public_key(both, PUBLIC) == both
+    assert keys.with_public_key(both, public(OTHER)) == public(OTHER) + PUBLIC
 
 
 def test_the_number_of_public_keys_is_bounded() -> None:
     text = ""
-    for _ in range(token_keys.KEPT + 3):
-        text = token_keys.with_public_key(text, public(rsa.generate_private_key(65537, 2048)))
-    assert len(parse_verify_keys(text)) == token_keys.KEPT + 1
+    for _ in range(keys.KEPT + 3):
+        text = keys.with_public_key(text, public(rsa.generate_private_key(65537, 2048)))
+    assert len(parse_verify_keys(text)) == keys.KEPT + 1

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.components import workload
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components.database.credentials import APP_SECRET, ROTATED_AT
-from biospark_operator.components.objects import Seen
-from biospark_operator.components.ownership import marked
-from biospark_operator.components.platform import Platform
-from biospark_operator.engine import report
+from biospark_operator.components.workload import component as workload
+from biospark_operator.engine import status
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Ready
+from biospark_operator.objects.component import Seen
+from biospark_operator.objects.ownership import marked
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 from tests.unit.components import rollouts
-from tests.unit.components.fake_cluster import FakeCluster
-from tests.unit.components.test_objects import Cluster as Applied
+from tests.unit.objects.test_objects import Cluster as Applied
 
 AUTOSCALING = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}
 
@@ -313,7 +313,7 @@ def test_who_reads_that_all_is_ready_learns_that_nobody_can_log_in(server: dict[
         env, Seen({ref: live}, {ref: live}, [*rollouts.VERSIONS, rollouts.serving(rollouts.NEW)])
     )
     assert isinstance(outcome, Ready)
-    (ready,) = report.overall({"workload": outcome})
+    (ready,) = status.overall({"workload": outcome})
     assert (ready.status, ready.reason) == ("True", "Succeeded")
     assert ("nobody can log in" in ready.message) is (server is None)
     assert ("spec.database.server" in ready.message) is (server is None)

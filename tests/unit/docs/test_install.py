@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import yaml
 
-from biospark_operator.components.api_settings import settings
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
+from biospark_operator.components.workload.settings import settings
 from biospark_operator.engine.component import Environment
 from biospark_operator.runtime.admission import admission
 
@@ -36,7 +36,7 @@ def environment() -> Environment:
     (block,) = re.findall(r"<<EOF\n(.*?)EOF", INSTALL, flags=re.DOTALL)
     body = yaml.safe_load(block)
     body["metadata"] |= {"uid": "u", "generation": 1}
-    admitted = admission(platform().defaults(), "biospark-system")(body)
+    admitted = admission(platform(), "biospark-system")(body)
     assert isinstance(admitted, Environment), admitted
     return admitted
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.platform import Platform
 from biospark_operator.engine.errors import (
     AccessError,
     FieldConflictError,
@@ -34,7 +34,7 @@ class Bench:
         self.memory = Memory()
         self.reconciler = Reconciler(
             components=components,
-            admit=admission(PlatformDefaults(), "biospark-system"),
+            admit=admission(Platform(), "biospark-system"),
             identify=identity_of,
             store=self.store,
             orphaning=self.orphaning,

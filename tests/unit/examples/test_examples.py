@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.spec import Mode
 from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
 from biospark_operator.api.v1alpha1.validation import parse_environment
 from biospark_operator.components import catalog
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.graph import in_order
 from biospark_operator.runtime.admission import admission
-from tests.unit.components.fake_cluster import FakeCluster
+from tests.fakes.cluster import FakeCluster
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 VALUES = EXAMPLES / "operator-values.yaml"
@@ -42,7 +42,7 @@ def admitted(path: Path) -> Environment:
     """The environment as the operator of the example's values works on it."""
     body = read(path)
     body["metadata"] |= {"uid": "uid", "generation": 1}
-    answer = admission(platform().defaults(), OPERATOR_NAMESPACE)(body)
+    answer = admission(platform(), OPERATOR_NAMESPACE)(body)
     assert isinstance(answer, Environment), answer
     return answer
 

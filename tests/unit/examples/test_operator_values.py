@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import yaml
 
-from biospark_operator.components.platform import Platform
+from biospark_operator.api.platform import Platform
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "biospark-operator"

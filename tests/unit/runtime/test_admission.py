@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.limits import Limits
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.components.platform import Platform
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
 from biospark_operator.runtime.admission import admission, identity_of
@@ -19,8 +18,8 @@ from tests.fakes.environments import body
 SERVER = {"host": "db.example", "adminSecretRef": {"name": "admin"}}
 
 
-def admit(resource: Any, defaults: PlatformDefaults | None = None) -> Environment | Blocked:
-    return admission(defaults or PlatformDefaults(), "biospark-system")(resource)
+def admit(resource: Any, platform: Platform | None = None) -> Environment | Blocked:
+    return admission(platform or Platform(), "biospark-system")(resource)
 
 
 def test_requests_come_along_with_the_specification() -> None:
@@ -36,7 +35,7 @@ def test_only_what_is_being_deleted_loses_its_data(metadata: dict[str, str], del
 
 def test_the_platforms_server_is_that_of_environments_without_one() -> None:
     platform = Platform.model_validate({"database": SERVER})
-    env = admit(body(), platform.defaults())
+    env = admit(body(), platform)
     assert isinstance(env, Environment)
     assert env.spec.database.server is not None
     assert env.spec.database.server.host == "db.example"
@@ -57,12 +56,12 @@ def test_what_goes_beyond_the_limits_is_not_worked_on() -> None:
 
 def test_the_limits_are_the_platforms() -> None:
     limits = Limits.model_validate({"podSecurity": {"development": "Privileged"}})
-    assert isinstance(admission(PlatformDefaults(), "biospark-system", limits)(body(**PRIVILEGED)), Environment)
+    assert isinstance(admission(Platform(limits=limits), "biospark-system")(body(**PRIVILEGED)), Environment)
 
 
 def test_the_limits_do_not_bind_the_platform_itself() -> None:
     platform = Platform.model_validate({"database": {**SERVER, "sslMode": "Disable"}})
-    env = admit(body(profile="Production"), platform.defaults())
+    env = admit(body(profile="Production"), platform)
     assert isinstance(env, Environment)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.clients.objects import ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.engine.errors import RejectedError
 from biospark_operator.runtime.orphaning import OrphaningTrace
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import body
-from tests.unit.components.fake_cluster import FakeCluster
 
 TRACE = ObjectRef("rbac.authorization.k8s.io/v1", "Role", "biospark-system", "biospark-environment-dev")
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from biospark_operator.clients.kubernetes import KubernetesClient
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.client import KubernetesClient
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.engine.errors import RejectedError
 from biospark_operator.engine.events import Event
 from biospark_operator.runtime.store import KubernetesStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from biospark_operator.clients.contact import Contact
+from biospark_operator.clients.kubernetes.contact import Contact
 from biospark_operator.runtime.loop import Environments
 from biospark_operator.runtime.server import CUT_OFF, HUNG, OVERDUE, Health, serving
 

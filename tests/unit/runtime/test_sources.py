@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from biospark_operator.clients.kubernetes import Change, Listing
-from biospark_operator.clients.referenced import ReferencedSecrets
+from biospark_operator.clients.kubernetes.client import Change, Listing
+from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
 from biospark_operator.engine.errors import AccessError, UnavailableError
 from biospark_operator.runtime import sources
 
@@ -56,7 +56,7 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def watched(client: Any) -> list[str]:
     changed: list[str] = []
     with pytest.raises(asyncio.CancelledError):
-        await sources.watch_secrets(ReferencedSecrets(client, "biospark-system", changed.append))
+        await sources.watch_secrets(WatchedSecrets(client, "biospark-system", changed.append))
     return changed
 
 

@@ -7,6 +7,7 @@ defaults it lists from the same function, so there is no second table to keep.
 from datetime import timedelta
 from typing import Any
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.certificate import Certificate, KeyAlgorithm
 from biospark_operator.api.v1alpha1.database import DatabaseServer, SslMode
 from biospark_operator.api.v1alpha1.effective_spec import (
@@ -21,7 +22,6 @@ from biospark_operator.api.v1alpha1.effective_spec import (
     EffectiveSecrets,
     EffectiveSpec,
     EffectiveVault,
-    PlatformDefaults,
 )
 from biospark_operator.api.v1alpha1.environment import BioSparkEnvironment
 from biospark_operator.api.v1alpha1.gates import QualityGates
@@ -36,7 +36,7 @@ DEFAULT_TOKEN_LIFETIME = timedelta(hours=24)
 DEFAULT_KEY_SIZES = {KeyAlgorithm.ECDSA: 256, KeyAlgorithm.RSA: 2048, KeyAlgorithm.ED25519: None}
 
 
-def effective(environment: BioSparkEnvironment, platform: PlatformDefaults) -> EffectiveSpec:
+def effective(environment: BioSparkEnvironment, platform: Platform) -> EffectiveSpec:
     """The spec as it is meant: what the user wrote, and every default for the rest."""
     spec = environment.spec
     profile = PROFILES[spec.profile]
@@ -57,9 +57,9 @@ def effective(environment: BioSparkEnvironment, platform: PlatformDefaults) -> E
         network=spec.network,
         mesh=spec.mesh,
         database=_database(environment, profile, platform),
-        secrets=_secrets(environment, platform),
-        certificate=_certificate(spec, platform),
-        gateway=spec.gateway.model_copy(update={"kong": spec.gateway.kong or platform.kong}),
+        secrets=_secrets(environment),
+        certificate=_certificate(spec),
+        gateway=spec.gateway,
         api=_api(spec, profile, platform),
         monitoring=spec.monitoring,
         logging=spec.logging,
@@ -88,11 +88,9 @@ def _registry(spec: Spec) -> EffectiveRegistry:
     return EffectiveRegistry(pull_secret_name=reference.name if reference else None)
 
 
-def _database(
-    environment: BioSparkEnvironment, profile: ProfileDefaults, platform: PlatformDefaults
-) -> EffectiveDatabase:
+def _database(environment: BioSparkEnvironment, profile: ProfileDefaults, platform: Platform) -> EffectiveDatabase:
     wanted = environment.spec.database
-    server = wanted.server or platform.database_server
+    server = wanted.server or platform.database
     rotation = wanted.credentials.rotation_interval or profile.rotation_interval
     changes = {
         "name": wanted.name or f"biospark_{environment.metadata.name}".replace("-", "_"),
@@ -108,9 +106,9 @@ def database_server(server: DatabaseServer) -> EffectiveDatabaseServer:
     return EffectiveDatabaseServer(**_fields(server) | {"ssl_mode": server.ssl_mode or default})
 
 
-def _secrets(environment: BioSparkEnvironment, platform: PlatformDefaults) -> EffectiveSecrets:
+def _secrets(environment: BioSparkEnvironment) -> EffectiveSecrets:
     wanted = environment.spec.secrets
-    vault = wanted.vault or platform.vault
+    vault = wanted.vault
     return EffectiveSecrets(vault=_vault(vault, environment.metadata.name) if vault else None, delivery=wanted.delivery)
 
 
@@ -118,19 +116,18 @@ def _vault(vault: Vault, name: str) -> EffectiveVault:
     return EffectiveVault(**_fields(vault) | {"path_prefix": vault.path_prefix or f"biospark/{name}"})
 
 
-def _certificate(spec: Spec, platform: PlatformDefaults) -> Certificate:
+def _certificate(spec: Spec) -> Certificate:
     wanted = spec.certificate
     key = wanted.private_key
     size = key.size or DEFAULT_KEY_SIZES[key.algorithm]
     changes = {
-        "issuer_ref": wanted.issuer_ref or platform.issuer_ref,
         "dns_names": wanted.dns_names or ((spec.host,) if spec.host else ()),
         "private_key": key.model_copy(update={"size": size}),
     }
     return wanted.model_copy(update=changes)
 
 
-def _api(spec: Spec, profile: ProfileDefaults, platform: PlatformDefaults) -> EffectiveApi:
+def _api(spec: Spec, profile: ProfileDefaults, platform: Platform) -> EffectiveApi:
     wanted = spec.api
     fewest = wanted.autoscaling.min_replicas if wanted.autoscaling else profile.replicas
     longest = spec.gateway.jwt.maximum_token_lifetime

@@ -5,11 +5,11 @@ or where a platform setting may be missing, which the component that needs it re
 """
 
 from biospark_operator.api.v1alpha1.access import Access
-from biospark_operator.api.v1alpha1.certificate import Certificate, IssuerReference
+from biospark_operator.api.v1alpha1.certificate import Certificate
 from biospark_operator.api.v1alpha1.database import Database, DatabaseServer, SslMode
 from biospark_operator.api.v1alpha1.durations import GoDuration
 from biospark_operator.api.v1alpha1.gates import Enforcement, LoadProbe, QualityGates
-from biospark_operator.api.v1alpha1.gateway import Gateway, Kong
+from biospark_operator.api.v1alpha1.gateway import Gateway
 from biospark_operator.api.v1alpha1.model import Model
 from biospark_operator.api.v1alpha1.namespace import PodSecurity
 from biospark_operator.api.v1alpha1.network import Mesh, Network
@@ -17,16 +17,6 @@ from biospark_operator.api.v1alpha1.observability import Logging, Monitoring
 from biospark_operator.api.v1alpha1.secrets import Secrets, Vault
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy, DeletionPolicy, Mode, Profile
 from biospark_operator.api.v1alpha1.workload import Autoscaling, BootstrapAdmin, Resources
-
-
-class PlatformDefaults(Model):
-    """What the operator's settings say for all environments; filled by the operator, read by `effective`."""
-
-    api_image: str | None = None
-    database_server: DatabaseServer | None = None
-    vault: Vault | None = None
-    issuer_ref: IssuerReference | None = None
-    kong: Kong | None = None
 
 
 class EffectiveQuota(Model):

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.crd import Schema, schema_of
 from biospark_operator.api.v1alpha1.durations import PATTERN as DURATION
 from biospark_operator.api.v1alpha1.effective import effective
-from biospark_operator.api.v1alpha1.effective_spec import PlatformDefaults
 from biospark_operator.api.v1alpha1.environment import BioSparkEnvironment, Metadata
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import Profile, Spec
@@ -115,7 +115,7 @@ def _defaults_of(profile: Profile) -> Mapping[str, Any]:
     smallest = BioSparkEnvironment(
         metadata=Metadata(name="<metadata.name>"), spec=Spec(profile=profile, host="spec.host")
     )
-    computed = effective(smallest, PlatformDefaults()).model_dump(mode="json", by_alias=True)
+    computed = effective(smallest, Platform()).model_dump(mode="json", by_alias=True)
     return computed | {"host": None}
 
 

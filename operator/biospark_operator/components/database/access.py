@@ -15,13 +15,13 @@ from biospark_operator.api.v1alpha1.database import DatabaseServer, SslMode
 from biospark_operator.api.v1alpha1.effective import database_server
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.clients.postgres import Address, Server, Servers
-from biospark_operator.clients.postgres_session import Login
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.postgres.server import Address, Server, Servers
+from biospark_operator.clients.postgres.session import Login
 from biospark_operator.components import outside
-from biospark_operator.components.objects import Cluster
 from biospark_operator.components.outside import Endpoint, OperatorSecrets
 from biospark_operator.engine.errors import RejectedError
+from biospark_operator.objects.component import Cluster
 
 DEFAULT_CA_KEY = "ca.crt"
 #: On a Secret with an administrator: the weakest `sslMode` with which its password is sent anywhere.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.clients.postgres import MAINTENANCE
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.postgres.server import MAINTENANCE
 from biospark_operator.components.database.credentials import Account
 from biospark_operator.components.database.statements import Statement
 

@@ -14,12 +14,12 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.objects import Manifest, ObjectRef
-from biospark_operator.clients.postgres import Server
-from biospark_operator.clients.postgres_errors import LoginRefusedError
-from biospark_operator.clients.postgres_session import Login, Session
-from biospark_operator.components import namespace, ownership, readiness
-from biospark_operator.components.database import catalogue, credentials, existence, judge, marks, removal
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.clients.postgres.errors import LoginRefusedError
+from biospark_operator.clients.postgres.server import Server
+from biospark_operator.clients.postgres.session import Login, Session
+from biospark_operator.components import namespace
+from biospark_operator.components.database import credentials, existence, judge, marks, removal, system_catalogs
 from biospark_operator.components.database import plan as planning
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.access import Access
@@ -34,11 +34,12 @@ from biospark_operator.components.database.names import (
     role_id,
 )
 from biospark_operator.components.database.state import Seen
-from biospark_operator.components.manifests import API
-from biospark_operator.components.objects import POLL, release
+from biospark_operator.components.names import API
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
+from biospark_operator.objects import ownership, readiness
+from biospark_operator.objects.component import POLL, release
 
 NAME = "database"
 #: What stays in the status when it can't be seen any more: from this it is known what is missing.
@@ -94,27 +95,27 @@ class DatabaseComponent:
         server, names = await self.access.to(_server(env)), Names(env.spec.database.name)
         secrets = {ref.name: found for ref in _secrets(env) if (found := await self.access.cluster.get(ref))}
         async with server.session() as session:
-            about = await catalogue.server(session)
+            about = await system_catalogs.server(session)
             seen = Seen(
                 server=about,
                 where=str(server.address),
                 now=self.clock(),
-                roles=await catalogue.roles(session, names),
-                memberships=await catalogue.memberships(session, names, about.version_number),
-                database=await catalogue.database(session, names.database),
-                sessions=await catalogue.sessions(session, names),
+                roles=await system_catalogs.roles(session, names),
+                memberships=await system_catalogs.memberships(session, names, about.version_number),
+                database=await system_catalogs.database(session, names.database),
+                sessions=await system_catalogs.sessions(session, names),
                 secrets=secrets,
                 authority=server.address.authority,
             )
             if any(marks.standing(role.comment, env.identity) is Standing.OFFERED for role in seen.roles.values()):
-                uses = await catalogue.uses(session, names)
+                uses = await system_catalogs.uses(session, names)
                 seen = replace(seen, roles={n: replace(role, elsewhere=uses[n]) for n, role in seen.roles.items()})
         if existence.takes_over(env, seen):
             seen = replace(seen, quiet_for=self.quiet.seconds((env.uid, names.database), seen))
         if self.refuse(env, seen) is not None or seen.database is None or not seen.database.allows_connections:
             return seen
         async with server.session(names.database) as session:
-            seen = replace(seen, inside=await catalogue.inside(session, names, owned=names.owner in seen.roles))
+            seen = replace(seen, inside=await system_catalogs.inside(session, names, owned=names.owner in seen.roles))
         deployment = await self.access.cluster.get(ObjectRef("apps/v1", "Deployment", env.spec.namespace.name, API))
         return replace(
             seen,
@@ -271,14 +272,14 @@ async def set_password(
     """
     options: list[do.Option] = [sql.SQL("PASSWORD {}").format(sql.Literal(session.verifier(login)))]
     if seconds is not None:
-        options.append(do.expires(await catalogue.moment(session, seconds)))
+        options.append(do.expires(await system_catalogs.moment(session, seconds)))
     statements = [*await _silence(session), *before, do.alter_role(login.user, options)]
     await session.run(f"set the password of {login.user}", statements)
 
 
 async def _silence(session: Session) -> list[do.Statement]:
     """Return what keeps the verifier of a password out of the server's log, where we may ask for that."""
-    about = await catalogue.server(session)
+    about = await system_catalogs.server(session)
     if not about.superuser:
         return []
     return [sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(key), sql.Literal(value)) for key, value in _QUIET]

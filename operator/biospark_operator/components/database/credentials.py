@@ -28,13 +28,13 @@ from urllib.parse import quote, urlencode
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
-from biospark_operator.clients.objects import Manifest
-from biospark_operator.clients.postgres import SSL_MODES
-from biospark_operator.components import ownership
+from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.postgres.server import SSL_MODES
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
-from biospark_operator.components.manifests import namespaced
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects import ownership
+from biospark_operator.objects.manifest import namespaced
 
 #: On the Secret: when its password was made, and the request for a rotation that this answered.
 ROTATED_AT, ROTATE_REQUEST = "biospark.ai/rotated-at", "biospark.ai/rotate-request"

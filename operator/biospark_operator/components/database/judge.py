@@ -5,14 +5,14 @@ from __future__ import annotations
 from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
-from biospark_operator.clients.objects import ObjectRef
-from biospark_operator.components import ownership
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.database import credentials, existence, marks, sizing, wanted
 from biospark_operator.components.database.marks import Mark, Origin, Standing
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Failed
+from biospark_operator.objects import ownership
 
 #: Seconds for which no login of a predecessor may have a session before it counts as gone, and between looks.
 QUIET, LOOK = 300.0, 30.0

@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.status import Verb
-from biospark_operator.clients.kubernetes import FIELD_MANAGER
-from biospark_operator.clients.objects import ObjectRef
-from biospark_operator.components import drift
+from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.database import credentials, existence, marks, wanted
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
-from biospark_operator.components.database.catalogue import WITH_OPTIONS
 from biospark_operator.components.database.credentials import Account
 from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
 from biospark_operator.components.database.names import Names, database_id, role_id
 from biospark_operator.components.database.state import PUBLIC, Grant, Inside, Seen, SeenDatabase, SeenRole
 from biospark_operator.components.database.statements import Statement
+from biospark_operator.components.database.system_catalogs import WITH_OPTIONS
 from biospark_operator.engine.component import Action, Environment
+from biospark_operator.objects import drift
 
 
 def plan(env: Environment, seen: Seen) -> list[Action]:

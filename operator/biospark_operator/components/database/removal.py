@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from psycopg import sql
 
-from biospark_operator.clients.postgres import Server
-from biospark_operator.clients.postgres_session import Session
-from biospark_operator.components.database import catalogue, marks
+from biospark_operator.clients.postgres.server import Server
+from biospark_operator.clients.postgres.session import Session
+from biospark_operator.components.database import marks, system_catalogs
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
 from biospark_operator.components.database.names import Names
@@ -51,13 +51,13 @@ class Remains:
 async def observed(server: Server, names: Names) -> Remains:
     """Read what is there."""
     async with server.session() as session:
-        about = await catalogue.server(session)
+        about = await system_catalogs.server(session)
         return Remains(
             names,
             about,
-            await catalogue.roles(session, names),
-            await catalogue.memberships(session, names, about.version_number),
-            await catalogue.database(session, names.database),
+            await system_catalogs.roles(session, names),
+            await system_catalogs.memberships(session, names, about.version_number),
+            await system_catalogs.database(session, names.database),
         )
 
 
@@ -216,7 +216,7 @@ async def _act_as(session: Session, found: Remains, roles: Sequence[str]) -> Non
     """Make the operator's role a member of ours: it needs that to end their sessions and to drop what they own."""
     if found.server.superuser:
         return
-    options = found.server.version_number >= catalogue.WITH_OPTIONS
+    options = found.server.version_number >= system_catalogs.WITH_OPTIONS
     held = {m.role for m in found.memberships if m.member == found.server.admin and m.inherit and m.set}
     statements = [do.grant_role(role, found.server.admin, options=options) for role in roles if role not in held]
     await session.run("become a member of the environment's roles", statements)

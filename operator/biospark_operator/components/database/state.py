@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from biospark_operator.clients.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest
 
 PUBLIC = "PUBLIC"
 

@@ -1,0 +1,1 @@
+"""What the API service keeps secret: its keys, and the first administrator's password."""

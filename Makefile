@@ -78,6 +78,6 @@ crd: tools ## Generate the CRD and the reference pages from the models, and the 
 	@$(PY) -m biospark_operator.api.v1alpha1.limits > charts/biospark-operator/files/limits.yaml
 	@$(PY) -m biospark_operator.api.v1alpha1.reference
 	@$(PY) -m biospark_operator.runtime.pages
-	@$(PY) -m biospark_api.db.losses
+	@$(PY) -m biospark_api.schema.losses
 lock: tools ## Resolve the pinned requirements again
 	@requirements/lock

@@ -10,20 +10,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from biospark_api import problems
 from biospark_api.agents.operations import agents
-from biospark_api.apidocs import docs_router
 from biospark_api.audit.operations import audit
 from biospark_api.auth.operations import auth, keys
-from biospark_api.calls import Operations
-from biospark_api.contract import REF, SECURITY_SCHEME
 from biospark_api.database.check import SchemaCheck
-from biospark_api.dispatch import Dispatch
-from biospark_api.edge import Edge
-from biospark_api.headers import protective_headers
-from biospark_api.health import NotReadyProblem, health_router
-from biospark_api.limits import BodyLimit
-from biospark_api.observation import RequestMetrics, RouteTemplates
+from biospark_api.http import problems
+from biospark_api.http.apidocs import docs_router
+from biospark_api.http.calls import Operations
+from biospark_api.http.contract import REF, SECURITY_SCHEME
+from biospark_api.http.dispatch import Dispatch
+from biospark_api.http.edge import Edge
+from biospark_api.http.headers import protective_headers
+from biospark_api.http.health import NotReadyProblem, health_router
+from biospark_api.http.limits import BodyLimit
+from biospark_api.http.observation import RequestMetrics, RouteTemplates
 from biospark_api.patients.operations import patients
 from biospark_api.readiness import Phase, Readiness
 from biospark_api.records.operations import records

@@ -20,8 +20,8 @@ import msgspec
 from pythonjsonlogger.core import LogData
 from pythonjsonlogger.msgspec import MsgspecFormatter
 
-from biospark_api.correlation import current_request_id
-from biospark_api.observation import RequestRecord
+from biospark_api.http.correlation import current_request_id
+from biospark_api.http.observation import RequestRecord
 
 log = logging.getLogger(__name__)
 

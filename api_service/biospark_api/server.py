@@ -19,7 +19,7 @@ import uvloop
 from fastapi import FastAPI
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, make_asgi_app
 
-from biospark_api.connections import impatient_protocol
+from biospark_api.http.connections import impatient_protocol
 from biospark_api.logs import log_loop_fault
 from biospark_api.readiness import Readiness
 from biospark_api.settings import Settings

@@ -9,12 +9,12 @@ from typing import Any
 
 from biospark_api.audit.log import AuditLog
 from biospark_api.auth.bootstrap import ensure_administrator
-from biospark_api.auth.keys import KeyRing, parse_signing_key, parse_verify_keys
-from biospark_api.auth.passwords import Passwords
-from biospark_api.auth.throttle import Limits
-from biospark_api.auth.tokens import Tokens
 from biospark_api.cleanup import run_cleanup
 from biospark_api.database.pool import Pool, create_pool
+from biospark_api.security.keys import KeyRing, parse_signing_key, parse_verify_keys
+from biospark_api.security.passwords import Passwords
+from biospark_api.security.throttle import Limits
+from biospark_api.security.tokens import Tokens
 from biospark_api.settings import Settings
 from biospark_api.shares import Shares
 from biospark_api.sources import Credentials, Secrets, TokenKeys, watch

@@ -29,9 +29,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from biospark_api.auth.keys import KeyFormatError, parse_signing_key, parse_verify_keys
-from biospark_api.auth.strength import is_guessable
 from biospark_api.fields import Email, is_weak
+from biospark_api.security.keys import KeyFormatError, parse_signing_key, parse_verify_keys
+from biospark_api.security.strength import is_guessable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Secret = Annotated[SecretStr, Field(min_length=1)]

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import create_engine, pool
 
-from biospark_api.db import grant_to_api, migrate
+from biospark_api.schema import grant_to_api, migrate
 from dev.cluster import postgres
 from tests import postgres as servers
 

@@ -10,7 +10,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 
 from biospark_api.cleanup import purge_audit_log
-from biospark_api.db import keep_audit_log
+from biospark_api.schema import keep_audit_log
 from tests.api.service import PASSWORD, Load, Service, pool_of
 from tests.api.test_patients import PATIENTS, ada, created
 

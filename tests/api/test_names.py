@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from biospark_api.db import migrate
+from biospark_api.schema import migrate
 from dev.cluster.postgres import MAJORS
 from tests.api.postgres import Server
 from tests.api.service import Service, running_service

@@ -33,7 +33,7 @@ def own_server() -> Iterator[Server]:
 
 def _migrate(server: Server, database: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "biospark_api.db", "--owner", "owner", "--api-role", "api"],
+        [sys.executable, "-m", "biospark_api.schema", "--owner", "owner", "--api-role", "api"],
         env={
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),

@@ -12,7 +12,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, create_engine, pool
 
-from biospark_api.db import (
+from biospark_api.schema import (
     API_PRIVILEGES,
     DEFAULT_AGENTS,
     HEAD,
@@ -376,7 +376,7 @@ def test_default_privileges_do_not_open_the_audit_log(server: Server, empty_data
 
 def test_migration_by_hand_needs_only_the_variables_of_libpq(server: Server, empty_database: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "biospark_api.db", "--owner", "owner", "--api-role", "api", "--audit-days", "365"],
+        [sys.executable, "-m", "biospark_api.schema", "--owner", "owner", "--api-role", "api", "--audit-days", "365"],
         env={
             "PGHOST": "127.0.0.1",
             "PGPORT": str(server.port),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from psycopg import AsyncConnection, sql
 
-from biospark_api.db import revisions
+from biospark_api.schema import revisions
 from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.engine.outcome import Ready
 from tests.integration.database.operated import Operated

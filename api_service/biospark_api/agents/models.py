@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from biospark_api.fields import Input, JsonObject, Word, absent
-from biospark_api.paging import Page
+from biospark_api.http.paging import Page
 
 
 class AgentPage(Page):

@@ -4,11 +4,11 @@ from starlette.responses import Response
 
 from biospark_api.agents import queries
 from biospark_api.agents.models import Agent, AgentChange, AgentPage
-from biospark_api.auth.permissions import Permission
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
-from biospark_api.paging import next_link, shown
-from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import Contract
+from biospark_api.http.paging import next_link, shown
+from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.security.permissions import Permission
 
 agents = Operations("/api/v1/agents", "agents")
 

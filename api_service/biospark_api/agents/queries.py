@@ -9,7 +9,7 @@ from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
 from biospark_api.database.connection import Connection, Row
 from biospark_api.database.pool import Pool
-from biospark_api.paging import bounded
+from biospark_api.http.paging import bounded
 
 _SHOWN = "id, name, type, config, status, created_at, updated_at"
 

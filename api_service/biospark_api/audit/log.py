@@ -16,7 +16,7 @@ import psycopg
 from biospark_api.audit import queries
 from biospark_api.audit.entries import Entry
 from biospark_api.database.pool import Pool
-from biospark_api.problems import ProblemError
+from biospark_api.http.problems import ProblemError
 
 log = logging.getLogger(__name__)
 

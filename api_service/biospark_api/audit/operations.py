@@ -9,11 +9,11 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from biospark_api.audit import queries
-from biospark_api.auth.permissions import Permission
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
 from biospark_api.fields import Filter, Moment, Word
-from biospark_api.paging import Limit
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import Contract
+from biospark_api.http.paging import Limit
+from biospark_api.security.permissions import Permission
 
 audit = Operations("/api/v1/audit", "audit")
 

@@ -6,8 +6,8 @@ import logging
 import psycopg
 
 from biospark_api.auth import queries
-from biospark_api.auth.passwords import Passwords
 from biospark_api.database.pool import Pool
+from biospark_api.security.passwords import Passwords
 from biospark_api.settings import Settings
 
 log = logging.getLogger(__name__)

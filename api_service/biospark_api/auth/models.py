@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from biospark_api.auth.permissions import Role
 from biospark_api.fields import Email, Input, NewPassword
+from biospark_api.security.permissions import Role
 
 
 class Credentials(Input):

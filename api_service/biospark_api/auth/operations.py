@@ -8,14 +8,15 @@ from typing import Any
 from psycopg.rows import DictRow
 from starlette.responses import Response
 
-from biospark_api.auth import queries, throttle
+from biospark_api.auth import queries
 from biospark_api.auth.models import Credentials, JsonWebKeySet, Me, PasswordChange, RefreshRequest, Session
-from biospark_api.auth.permissions import PERMISSIONS, Permission, Role
-from biospark_api.auth.tokens import Principal, unauthorized
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import SMALL, Contract
 from biospark_api.database.pool import transaction
-from biospark_api.problems import ProblemError
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import SMALL, Contract
+from biospark_api.http.problems import ProblemError
+from biospark_api.security import throttle
+from biospark_api.security.permissions import PERMISSIONS, Permission, Role
+from biospark_api.security.tokens import Principal, unauthorized
 
 auth = Operations("/api/v1/auth", "auth")
 keys = Operations("/.well-known", "auth")

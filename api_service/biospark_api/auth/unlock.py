@@ -11,8 +11,8 @@ import psycopg
 
 from biospark_api.audit.entries import Entry
 from biospark_api.auth import queries
-from biospark_api.auth.throttle import account_of
 from biospark_api.database.pool import connected
+from biospark_api.security.throttle import account_of
 from biospark_api.settings import InvalidSettingsError, Settings, load_settings, variable
 from biospark_api.sources import SourceError, secrets_of
 

@@ -1,1 +1,1 @@
-"""The connections to PostgreSQL while the service runs. The schema is in `biospark_api.db`."""
+"""The connections to PostgreSQL while the service runs. The schema is in `biospark_api.schema`."""

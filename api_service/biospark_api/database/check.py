@@ -14,7 +14,7 @@ from biospark_api.database.pool import Pool
 from biospark_api.readiness import NotReadyError
 
 NEEDED = "0009"
-"""The newest revision of `biospark_api.db`, which is not imported: the running service needs no migrations."""
+"""The newest revision of `biospark_api.schema`, which is not imported: the running service needs no migrations."""
 
 _GOOD_FOR = 1.0
 _WAIT = 1.5

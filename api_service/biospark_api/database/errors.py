@@ -7,8 +7,8 @@ on: the answer is made from the SQLSTATE and the name of the constraint.
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from biospark_api.faults import Fault
-from biospark_api.problems import ProblemError
+from biospark_api.http.faults import Fault
+from biospark_api.http.problems import ProblemError
 
 RETRY_SECONDS = 1
 """What clients are told to wait while the database is busy or away."""

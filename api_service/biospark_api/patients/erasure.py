@@ -11,7 +11,7 @@ import psycopg
 
 from biospark_api.audit.entries import Entry, audited
 from biospark_api.database.pool import Pool, transaction
-from biospark_api.problems import ProblemError
+from biospark_api.http.problems import ProblemError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from biospark_api.fields import BirthDate, Email, Input, Name, Phone, absent
-from biospark_api.paging import Cursor, Limit
+from biospark_api.http.paging import Cursor, Limit
 
 _EXAMPLE: dict[str, Any] = {
     "first_name": "Ada",

@@ -3,16 +3,16 @@
 from psycopg.rows import DictRow
 from starlette.responses import Response
 
-from biospark_api.auth.permissions import Permission
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import SMALL, Contract
 from biospark_api.database.connection import Connection
-from biospark_api.idempotency import once
-from biospark_api.paging import OffsetPage, encode_cursor, next_link
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import SMALL, Contract
+from biospark_api.http.idempotency import once
+from biospark_api.http.paging import OffsetPage, encode_cursor, next_link
+from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.problems import ProblemError
 from biospark_api.patients import erasure, queries
 from biospark_api.patients.models import NewPatient, Patient, PatientChange, PatientSearch, PatientsFound
-from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
-from biospark_api.problems import ProblemError
+from biospark_api.security.permissions import Permission
 
 patients = Operations("/api/v1/patients", "patients")
 

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from biospark_api.fields import Input, JsonObject, Moment, PastMoment, Word
-from biospark_api.paging import Cursor, Limit, Page
+from biospark_api.http.paging import Cursor, Limit, Page
 
 _EXAMPLE: dict[str, Any] = {
     "record_type": "vital_signs",

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from psycopg.rows import DictRow
 from starlette.responses import Response
 
-from biospark_api.auth.permissions import Permission
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import SMALL, Contract
 from biospark_api.database.connection import Connection, Row
-from biospark_api.idempotency import once
-from biospark_api.paging import Page, encode_cursor, next_link, shown
-from biospark_api.preconditions import etag, not_modified, refuse_change, unchanged
-from biospark_api.problems import ProblemError
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import SMALL, Contract
+from biospark_api.http.idempotency import once
+from biospark_api.http.paging import Page, encode_cursor, next_link, shown
+from biospark_api.http.preconditions import etag, not_modified, refuse_change, unchanged
+from biospark_api.http.problems import ProblemError
 from biospark_api.records import queries
 from biospark_api.records.models import NewRecord, Record, RecordPage, RecordSearch, RecordsFound
+from biospark_api.security.permissions import Permission
 
 records = Operations("/api/v1/patients/{patient_id}/records", "health records")
 

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from biospark_api.audit.entries import audited
 from biospark_api.database.conditions import matching
 from biospark_api.database.connection import Connection, Row
-from biospark_api.paging import bounded
+from biospark_api.http.paging import bounded
 
 _SHOWN = "id, patient_id, record_type, data, recorded_at, created_at"
 

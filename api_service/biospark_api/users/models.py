@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from biospark_api.auth.permissions import Role
 from biospark_api.fields import Email, Input, NewPassword, absent
+from biospark_api.security.permissions import Role
 
 
 class NewUser(Input):

@@ -4,16 +4,16 @@ from psycopg.rows import DictRow
 from starlette.responses import Response
 
 from biospark_api.auth import queries as auth_queries
-from biospark_api.auth.permissions import Permission, Role
-from biospark_api.auth.throttle import account_of
-from biospark_api.calls import Call, Operations, answer
-from biospark_api.contract import Contract
 from biospark_api.database.connection import Connection
 from biospark_api.database.pool import transaction
-from biospark_api.idempotency import once
-from biospark_api.paging import Page, next_link
-from biospark_api.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
-from biospark_api.problems import ProblemError
+from biospark_api.http.calls import Call, Operations, answer
+from biospark_api.http.contract import Contract
+from biospark_api.http.idempotency import once
+from biospark_api.http.paging import Page, next_link
+from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.problems import ProblemError
+from biospark_api.security.permissions import Permission, Role
+from biospark_api.security.throttle import account_of
 from biospark_api.users import queries
 from biospark_api.users.models import NewUser, PasswordReset, User, UserChange
 

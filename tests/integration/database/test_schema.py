@@ -7,9 +7,9 @@ import asyncio
 import psycopg
 import pytest
 
-from biospark_api.db import HEAD, HISTORY, revisions
-from biospark_api.db import schema as migrations
-from biospark_api.db.migrations.steps import OnlineIndex, Script
+from biospark_api.schema import HEAD, HISTORY, revisions
+from biospark_api.schema import migrator as migrations
+from biospark_api.schema.migrations.steps import OnlineIndex, Script
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.components.schema import component, migration
 from biospark_operator.engine.errors import NotLeaderError

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from biospark_api.auth.permissions import PERMISSIONS, Permission, Role
+from biospark_api.security.permissions import PERMISSIONS, Permission, Role
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from uvicorn.server import ServerState
 
-from biospark_api.connections import impatient_protocol
+from biospark_api.http.connections import impatient_protocol
 
 
 class RecordedTransport(asyncio.Transport):

@@ -10,8 +10,8 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from biospark_api.app import DOMAINS
-from biospark_api.dispatch import Dispatch
-from biospark_api.observation import UNMATCHED, RouteTemplates
+from biospark_api.http.dispatch import Dispatch
+from biospark_api.http.observation import UNMATCHED, RouteTemplates
 
 OPERATIONS = [(method, path) for domain in DOMAINS for method, path, _ in domain.declared]
 ID = uuid.UUID("6f1c2a52-4d0e-4c56-9f0a-9a4de5a0f3b1")

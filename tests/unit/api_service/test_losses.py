@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from biospark_api import db
-from biospark_api.db import revisions
-from biospark_api.db.losses import losses, verdict
-from biospark_api.db.migrations.steps import OnlineIndex, Script
+from biospark_api import schema
+from biospark_api.schema import revisions
+from biospark_api.schema.losses import losses, verdict
+from biospark_api.schema.migrations.steps import OnlineIndex, Script
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_no_revision_of_this_release_loses_anything() -> None:
 
 
 def test_verdicts_are_those_of_the_revisions_as_they_are() -> None:
-    verdicts = json.loads(Path(db.__file__).with_name("losses.json").read_text())
+    verdicts = json.loads(Path(schema.__file__).with_name("losses.json").read_text())
     assert verdicts == {revision.name: verdict(revision) for revision in revisions()}, "run make crd"
 
 

@@ -52,6 +52,6 @@ def test_help_lists_every_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_schema_is_imported_without_the_web_framework() -> None:
-    code = "import sys, biospark_api.db; print({'fastapi', 'starlette', 'uvicorn'} & sys.modules.keys())"
+    code = "import sys, biospark_api.schema; print({'fastapi', 'starlette', 'uvicorn'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from biospark_api.auth.passwords import Passwords
-from biospark_api.problems import ProblemError
+from biospark_api.http.problems import ProblemError
+from biospark_api.security.passwords import Passwords
 
 
 @pytest.fixture

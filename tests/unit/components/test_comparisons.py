@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from biospark_api.db import Comparison
+from biospark_api.schema import Comparison
 from biospark_operator.components.schema import comparisons
 from biospark_operator.components.schema.comparisons import Comparisons
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from biospark_api.auth.keys import KeyFormatError, parse_signing_key, parse_verify_keys
+from biospark_api.security.keys import KeyFormatError, parse_signing_key, parse_verify_keys
 from biospark_operator.components.secrets import keys
 
 KEY = keys.new_signing_key()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from biospark_api.db import HEAD
+from biospark_api.schema import HEAD
 from biospark_operator import __version__
 from biospark_operator.api.v1alpha1.unsupported import MANAGED, NOT_MANAGED
 

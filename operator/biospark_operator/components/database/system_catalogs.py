@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
-from biospark_api.db import API_PRIVILEGES
+from biospark_api.schema import API_PRIVILEGES
 from biospark_operator.clients.postgres.session import Row, Session
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import (

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from weakref import WeakValueDictionary
 
-from biospark_api.db import Comparison
+from biospark_api.schema import Comparison
 
 #: Schemas that are remembered; mostly there is one for each version of PostgreSQL.
 REMEMBERED = 256

@@ -20,7 +20,7 @@ from psycopg import Connection
 from sqlalchemy import event, pool
 from sqlalchemy.exc import DBAPIError
 
-from biospark_api.db import (
+from biospark_api.schema import (
     API_PRIVILEGES,
     DEFAULT_AGENTS,
     FINGERPRINT,

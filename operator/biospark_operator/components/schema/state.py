@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from biospark_api.db import Comparison
+from biospark_api.schema import Comparison
 from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.schema.migration import Run
 

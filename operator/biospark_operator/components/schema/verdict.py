@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from biospark_api.db import API_PRIVILEGES, HEAD, READER_PRIVILEGES, Revision, edited, revisions, statements
-from biospark_api.db import missing_revisions as missing
+from biospark_api.schema import API_PRIVILEGES, HEAD, READER_PRIVILEGES, Revision, edited, revisions, statements
+from biospark_api.schema import missing_revisions as missing
 from biospark_operator.api.v1alpha1.database import MigrationPolicy
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason

@@ -1,0 +1,1 @@
+"""HTTP as this API speaks it: what every request passes, and what operations are given and answer."""

@@ -54,6 +54,7 @@ async def test_a_policy_of_the_cluster_that_refuses_is_named(env: Operated, reas
 
 async def refused(env: Operated) -> None:
     """Make passes until the network policies are refused: it takes the API server a moment to know of a refusal."""
+    env.limit(isolation={"development": "Disabled"})
     env.apply(network={"isolation": "Disabled"})
     await env.run()
 

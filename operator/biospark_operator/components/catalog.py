@@ -46,7 +46,7 @@ def components(
         pull_secret.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
         database.DatabaseComponent(servers_of_databases),
-        schema.SchemaComponent(servers_of_databases),
+        schema.deferred(servers_of_databases),
         secrets.component(cluster),
         workload.component(cluster, platform),
     )

@@ -23,8 +23,8 @@ from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import Quiet
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.outside import SERVERS
-from biospark_operator.components.schema import SchemaComponent
 from biospark_operator.components.schema.comparisons import Comparisons
+from biospark_operator.components.schema.component import SchemaComponent
 from biospark_operator.components.schema.migration import Runs
 from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge

@@ -41,7 +41,7 @@ from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.postgres.errors import MissingDatabaseError, translated
 from biospark_operator.clients.postgres.server import Server
 from biospark_operator.clients.postgres.session import Login, Session
-from biospark_operator.components import database
+from biospark_operator.components import database, schema
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import set_password
@@ -58,7 +58,6 @@ from biospark_operator.engine.outcome import Blocked, Outcome
 
 logger = logging.getLogger(__name__)
 
-NAME = "schema"
 #: Seconds that one statement of a migration may take, and that it waits for a lock: all who come after it wait, too.
 STATEMENT, LOCK = 900, 5
 #: Seconds in which the migrator has to have logged in.
@@ -77,7 +76,7 @@ class SchemaComponent:
     access: Access
     runs: Runs = field(default_factory=Runs)
     comparisons: Comparisons = field(default_factory=Comparisons)
-    name: str = NAME
+    name: str = schema.NAME
     condition: str = ConditionType.SCHEMA_READY
     outside: bool = True
     requires: frozenset[str] = frozenset({database.NAME})

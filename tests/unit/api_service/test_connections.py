@@ -172,11 +172,19 @@ async def test_a_client_that_takes_nothing_of_what_waits_is_given_up() -> None:
     await asyncio.wait_for(transport.closed.wait(), 5)
 
 
-async def test_a_client_that_takes_it_slowly_is_not() -> None:
-    protocol, transport = await _served(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", 0.05)
-    for _ in range(4):
+async def test_a_client_that_takes_it_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol, transport = await _served(b"GET / HTTP/1.1\r\nhost: test\r\n\r\n", 60)
+    begun: list[asyncio.TimerHandle] = []
+    call_later = protocol.loop.call_later
+
+    def recorded(*arguments: Any) -> asyncio.TimerHandle:
+        begun.append(call_later(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(protocol.loop, "call_later", recorded)
+    for times in range(1, 5):
         protocol.pause_writing()
-        await asyncio.sleep(0.03)
+        assert len(begun) == times, "each pause has a time of its own"
         protocol.resume_writing()
-    await asyncio.sleep(0.06)
+        assert begun[-1].cancelled()
     assert not transport.closed.is_set()

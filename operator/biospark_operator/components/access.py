@@ -27,6 +27,7 @@ from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components import namespace
 from biospark_operator.components.names import API, PULL_SECRET
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects import kinds
 from biospark_operator.objects.component import Cluster, ObjectsComponent, Strangers
 from biospark_operator.objects.manifest import cluster_scoped, namespaced
 
@@ -108,6 +109,9 @@ def component(cluster: Cluster) -> ObjectsComponent:
         condition=ConditionType.ACCESS_READY,
         cluster=cluster,
         build=build,
+        kinds=frozenset(
+            {kinds.SERVICE_ACCOUNT, kinds.ROLE, kinds.ROLE_BINDING, kinds.CLUSTER_ROLE, kinds.CLUSTER_ROLE_BINDING}
+        ),
         requires=frozenset({namespace.NAME}),
         strangers=Strangers(f"{GROUP}/v1", "RoleBinding", _grants, "granted", "spec.access.bindings"),
     )

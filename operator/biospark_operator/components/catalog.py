@@ -1,33 +1,18 @@
-"""The components of this version, put together. Called once by the runtime."""
+"""The components of this version, put together, and what follows from them. Used by the runtime."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from biospark_operator.api.platform import Platform
+from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.components import access, database, namespace, network, pull_secret, schema
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.secrets import component as secrets
 from biospark_operator.components.workload import component as workload
-from biospark_operator.engine.component import AnyComponent
-from biospark_operator.objects.component import Cluster
-
-#: The apiVersion and kind of everything that components make in Kubernetes: what has to be watched.
-KINDS = (
-    ("v1", "Namespace"),
-    ("v1", "ResourceQuota"),
-    ("v1", "LimitRange"),
-    ("v1", "ServiceAccount"),
-    ("v1", "Secret"),
-    ("v1", "Service"),
-    ("apps/v1", "Deployment"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
-    ("policy/v1", "PodDisruptionBudget"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("rbac.authorization.k8s.io/v1", "Role"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
-    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
-)
+from biospark_operator.engine.component import AnyComponent, Environment
+from biospark_operator.objects.component import Cluster, ObjectsComponent
 
 
 def components(
@@ -50,3 +35,12 @@ def components(
         secrets.component(cluster),
         workload.component(cluster, platform),
     )
+
+
+def rendered(components: Iterable[AnyComponent], env: Environment) -> Sequence[Manifest]:
+    """Return every Kubernetes object of an environment as it is applied, but for what is read or made at that time.
+
+    The data of Secrets is not among it, nor what Kubernetes or an autoscaler decides.
+    """
+    made = (c for c in components if isinstance(c, ObjectsComponent) and c.enabled(env))
+    return [manifest for component in made for manifest in component.rendered(env)]

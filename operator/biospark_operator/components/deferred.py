@@ -15,6 +15,7 @@ from typing import Any
 
 from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity, Removed
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome
+from biospark_operator.objects.kinds import Kind
 
 
 def _no_targets(env: Environment) -> Sequence[str]:
@@ -31,6 +32,7 @@ class Deferred:
     outside: bool
     load: Callable[[], AnyComponent]
     when: Callable[[Environment], bool] = field(default=lambda _: True)
+    kinds: frozenset[Kind] = frozenset()
     made: Callable[[Environment], Sequence[str]] = _no_targets
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False, compare=False)
 

@@ -15,7 +15,7 @@ from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
-from biospark_operator.objects import ownership
+from biospark_operator.objects import kinds, ownership
 from biospark_operator.objects.component import Cluster, ObjectsComponent, Seen
 from biospark_operator.objects.manifest import namespaced
 
@@ -41,7 +41,13 @@ def component(cluster: Cluster, operator_namespace: str, platform_namespaces: Co
         return Blocked(Reason.NOT_OWNED, why) if why else None
 
     return ObjectsComponent(
-        name=NAME, condition=ConditionType.NAMESPACE_READY, cluster=cluster, build=build, refusal=refusal, tell=tell
+        name=NAME,
+        condition=ConditionType.NAMESPACE_READY,
+        cluster=cluster,
+        build=build,
+        kinds=frozenset({kinds.NAMESPACE, kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE}),
+        refusal=refusal,
+        tell=tell,
     )
 
 

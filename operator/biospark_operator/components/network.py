@@ -19,6 +19,7 @@ from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components import namespace
 from biospark_operator.components.names import API_LABELS, API_PORT, METRICS_PORT
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects import kinds
 from biospark_operator.objects.component import Cluster, ObjectsComponent, Strangers
 from biospark_operator.objects.manifest import namespaced
 
@@ -34,6 +35,7 @@ def component(cluster: Cluster, peers: NetworkPeers) -> ObjectsComponent:
         condition=ConditionType.NETWORK_READY,
         cluster=cluster,
         build=lambda env: build(env, peers),
+        kinds=frozenset({kinds.NETWORK_POLICY}),
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.network.isolation is Isolation.ENFORCED,
         strangers=Strangers(

@@ -19,6 +19,7 @@ from biospark_operator.components import namespace, outside
 from biospark_operator.components.names import PULL_SECRET
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
+from biospark_operator.objects import kinds
 from biospark_operator.objects.component import Cluster, ObjectsComponent
 from biospark_operator.objects.manifest import namespaced
 
@@ -45,6 +46,7 @@ def component(cluster: Cluster, operator_namespace: str) -> ObjectsComponent:
         condition=ConditionType.REGISTRY_READY,
         cluster=cluster,
         build=build,
+        kinds=frozenset({kinds.SECRET}),
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.registry.pull_secret_name is not None,
         sources=lambda env: [source(env)],

@@ -25,6 +25,7 @@ from biospark_operator.engine.component import Action, Environment, Identity, Re
 from biospark_operator.engine.errors import RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 from biospark_operator.objects import drift, field_owners, ownership, readiness
+from biospark_operator.objects.kinds import Kind
 
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
@@ -101,18 +102,6 @@ Assess = Callable[[Environment, Seen], Outcome]
 Tell = Callable[[Environment, Seen], Mapping[str, Any]]
 
 
-def assess_each(env: Environment, seen: Seen) -> Outcome:
-    """Ready once every object is there and in order by the rules of its kind."""
-    for ref in seen.desired:
-        live = seen.live.get(ref)
-        if live is None:
-            return Progressing(Reason.PROGRESSING, f"{ref.short} does not exist yet", POLL)
-        if why := readiness.unready(live):
-            return Progressing(Reason.PROGRESSING, f"{ref.short}: {why}", POLL)
-    count = len(seen.desired)
-    return Ready(Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified")
-
-
 def _nothing(env: Environment, seen: Seen) -> Mapping[str, Any]:
     return {}
 
@@ -121,16 +110,17 @@ def _nothing(env: Environment, seen: Seen) -> Mapping[str, Any]:
 class ObjectsComponent:
     """A component of Kubernetes objects; satisfies `engine.component.Component`.
 
-    `build` must be pure and give every object the same name whenever it is asked, since the inventory takes
-    the names in before anything is created. `fill` adds to a manifest what has to be read first, `sources` included;
-    where one is missing `refusal` says so. `complete` adds to a manifest that is about to be written what is not to
-    be made before; it is written only on the object that was seen.
+    `kinds` are those of all objects that `build` may return. It must be pure and give every object the same name
+    whenever it is asked, since the inventory takes the names in before anything is created. `fill` adds to a manifest
+    what has to be read first, `sources` included; where one is missing `refusal` says so. `complete` adds to a manifest
+    that is about to be written what is not to be made before; it is written only on the object that was seen.
     """
 
     name: str
     condition: str
     cluster: Cluster
     build: Callable[[Environment], Sequence[Manifest]]
+    kinds: frozenset[Kind]
     requires: frozenset[str] = frozenset()
     outside: bool = False
     when: Callable[[Environment], bool] = lambda _: True
@@ -139,7 +129,7 @@ class ObjectsComponent:
     refusal: Refusal = lambda *_: None
     complete: Complete | None = None
     evidence: Evidence | None = None
-    assess: Assess = assess_each
+    assess: Assess | None = None
     tell: Tell = _nothing
     strangers: Strangers | None = None
     #: Whether its objects stay until the deletion of their namespace takes them along, where that goes as well.
@@ -156,10 +146,13 @@ class ObjectsComponent:
         """Return the text forms of the references of all objects."""
         return [str(ObjectRef.of(manifest)) for manifest in self.build(env)]
 
+    def rendered(self, env: Environment) -> Sequence[Manifest]:
+        """Return the objects as they are applied, but for what is read first or made when it is written."""
+        return [ownership.marked(manifest, env, self.name) for manifest in self.build(env)]
+
     async def observe(self, env: Environment) -> Seen:
         """Read every object that shall be, what goes into them, and the evidence if one is not in order."""
-        manifests = [ownership.marked(manifest, env, self.name) for manifest in self.build(env)]
-        desired = {ObjectRef.of(manifest): manifest for manifest in manifests}
+        desired = {ObjectRef.of(manifest): manifest for manifest in self.rendered(env)}
         live, sources = await asyncio.gather(self._there(desired), self._there(self.sources(env)))
         if self.fill is not None:
             desired = {ref: self.fill(env, manifest, live.get(ref), sources) for ref, manifest in desired.items()}
@@ -172,7 +165,7 @@ class ObjectsComponent:
                 return replace(seen, evidence=await self._pods_of(there))
         if len(live) < len(desired):
             return seen
-        if isinstance(self.assess(env, seen), Ready):
+        if isinstance(self._assessed(env, seen), Ready):
             return replace(seen, strangers=await self._strangers(env)) if self.strangers else seen
         return replace(seen, evidence=await self.evidence(env, seen)) if self.evidence else seen
 
@@ -265,10 +258,30 @@ class ObjectsComponent:
                 why = readiness.held_up(live, seen.evidence if ref.kind == "Namespace" else ())
                 reason = Reason.NAMESPACE_TERMINATING if ref.kind == "Namespace" else Reason.PROGRESSING
                 return Progressing(reason, f"waits until {ref.short} is deleted{why}", POLL)
-        outcome = self.assess(env, seen)
+        outcome = self._assessed(env, seen)
         if isinstance(outcome, Ready) and self.strangers and seen.strangers:
             return replace(outcome, message=outcome.message + self.strangers.told(seen.strangers))
         return outcome
+
+    def _assessed(self, env: Environment, seen: Seen) -> Outcome:
+        """Return what `assess` says; without one it is ready once every object is there and in order."""
+        if self.assess is not None:
+            return self.assess(env, seen)
+        stateless = {kind.key for kind in self.kinds if not kind.status_matters}
+        for ref in seen.desired:
+            live = seen.live.get(ref)
+            if live is None:
+                return Progressing(Reason.PROGRESSING, f"{ref.short} does not exist yet", POLL)
+            if (ref.api_version, ref.kind) in stateless:
+                continue
+            if why := readiness.stalled(live):
+                return Blocked(Reason.STALLED, f"{ref.short}: {why}")
+            if why := readiness.unready(live):
+                return Progressing(Reason.PROGRESSING, f"{ref.short}: {why}", POLL)
+        count = len(seen.desired)
+        return Ready(
+            Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified"
+        )
 
     def facts(self, env: Environment, seen: Seen) -> Mapping[str, Any]:
         """Return what `tell` says."""

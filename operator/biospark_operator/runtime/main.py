@@ -28,13 +28,14 @@ from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes.children import Children
 from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
 from biospark_operator.clients.kubernetes.contact import Contact
-from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
 from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.components import catalog
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.objects import ownership
+from biospark_operator.objects.kinds import kinds_of
 from biospark_operator.runtime import handlers, logs, metrics, news, server, sources
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
@@ -134,18 +135,22 @@ def _assembled(
 ) -> _Parts:
 
     def changed(before: Manifest | None, after: Manifest | None) -> None:
-        for environment in news.concerned(before, after):
+        ref = ObjectRef.of(after or before or {})
+        matters = (ref.api_version, ref.kind) in status_matters
+        for environment in news.concerned(before, after, status_matters=matters):
             environments.wake(environment)
 
     def secret_changed(name: str) -> None:
         environments.wake_users_of(name)
 
     secrets = WatchedSecrets(client, settings.namespace, secret_changed)
-    children = Children(client, catalog.KINDS, ownership.CHILDREN, changed, otherwise=secrets.get)
+    children = Children(client, (), ownership.CHILDREN, changed, otherwise=secrets.get)
+    components = catalog.components(children, settings.platform, operator_namespace=settings.namespace, servers=servers)
+    kinds = kinds_of(components)
+    children.keep(kind.key for kind in kinds)
+    status_matters = {kind.key for kind in kinds if kind.status_matters}
     reconciler = Reconciler(
-        components=catalog.components(
-            children, settings.platform, operator_namespace=settings.namespace, servers=servers
-        ),
+        components=components,
         admit=admission(settings.platform, settings.namespace),
         identify=identity_of,
         store=KubernetesStore(client, _identity(settings)),

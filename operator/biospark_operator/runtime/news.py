@@ -6,33 +6,32 @@ environment is ready. What this operator wrote itself does not get here: `client
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import KIND
 from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.objects import ownership
 
-#: Kinds whose status is news: it says whether the environment is ready.
-_STATUS_MATTERS = frozenset({"Deployment", "Namespace"})
 #: Metadata that changes with every write, or by the bookkeeping of the API server alone.
 _HIDDEN = frozenset({"resourceVersion", "managedFields", "generation"})
 
 
-def concerned(before: Manifest | None, after: Manifest | None) -> frozenset[str]:
+def concerned(before: Manifest | None, after: Manifest | None, *, status_matters: bool) -> frozenset[str]:
     """Return the names of the environments to which it is news that a child was `before` and is `after`.
 
     Both count: somebody may have taken the marks of the environment away, or given it to another one.
+    `status_matters` is what is declared of its kind.
     """
-    if before is not None and after is not None and _substance(before) == _substance(after):
+    hidden = {"metadata"} if status_matters else {"metadata", "status"}
+    if before is not None and after is not None and _substance(before, hidden) == _substance(after, hidden):
         return frozenset()
     return frozenset(name for live in (before, after) if live is not None for name in _environments(live))
 
 
-def _substance(live: Manifest) -> Mapping[str, Any]:
+def _substance(live: Manifest, hidden: Set[str]) -> Mapping[str, Any]:
     """Return what of a child is news when it changes."""
     metadata = {key: value for key, value in live["metadata"].items() if key not in _HIDDEN}
-    hidden = {"metadata"} if live["kind"] in _STATUS_MATTERS else {"metadata", "status"}
     return {**{key: value for key, value in live.items() if key not in hidden}, "metadata": metadata}
 
 

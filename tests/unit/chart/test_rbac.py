@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from biospark_operator.api.platform import Platform
 from biospark_operator.components import catalog
 from biospark_operator.components.access import GRANTED_RULES
+from biospark_operator.objects.kinds import VERBS, kinds_of
 from biospark_operator.runtime.leader import LeaseElection
+from tests.fakes.cluster import FakeCluster
 from tests.unit.chart.helm import CHART, Helm, Manifest
 
 NAME = "biospark-operator"
@@ -18,13 +21,11 @@ GRANTS = "biospark-operator-grants"
 KINDS = {"ClusterRole", "Role"}
 
 
-def _plural(kind: str) -> str:
-    lower = kind.lower()
-    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}s"
-
-
 #: The kinds that environments are made of in Kubernetes, as (group, resource).
-CHILDREN = {(api_version.rpartition("/")[0], _plural(kind)) for api_version, kind in catalog.KINDS}
+CHILDREN = {
+    (kind.group, kind.plural)
+    for kind in kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
+}
 
 Right = tuple[str, str, str]
 
@@ -53,11 +54,10 @@ def test_no_right_is_a_wildcard_or_leads_to_more_rights(roles: Sequence[Manifest
 
 
 def test_the_operator_can_do_everything_to_children_and_nothing_beyond(operators: Mapping[str, set[Right]]) -> None:
-    verbs = {"get", "list", "watch", "create", "patch", "delete"}
     written = {right for right in operators[NAME] if right[2] == "delete"}
     assert {(group, resource) for group, resource, _ in written} == CHILDREN
     for group, resource in CHILDREN:
-        assert {verb for *kind, verb in operators[NAME] if tuple(kind) == (group, resource)} == verbs
+        assert {verb for *kind, verb in operators[NAME] if tuple(kind) == (group, resource)} == VERBS
 
 
 def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environments(

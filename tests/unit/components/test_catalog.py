@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.engine.graph import in_order
+from biospark_operator.objects.kinds import Kind, kinds_of
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 
+EVERYTHING: dict[str, Any] = {
+    "profile": "Production",
+    "registry": {"pullSecretRef": {"name": "pull"}},
+    "access": {"bindings": [{"role": "Viewer", "subjects": [{"kind": "User", "name": "a"}]}]},
+    "database": {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}},
+    "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}},
+}
 COMPONENTS = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
 
 
@@ -34,17 +46,19 @@ def test_every_object_is_known_to_the_inventory_before_it_is_made() -> None:
     assert "apps/v1 Deployment biospark-dev/biospark-api" in targets
 
 
-def test_every_kind_that_components_make_is_watched() -> None:
-    env = environment(
-        "dev",
-        profile="Production",
-        registry={"pullSecretRef": {"name": "pull"}},
-        access={"bindings": [{"role": "Viewer", "subjects": [{"kind": "User", "name": "a"}]}]},
-    )
-    made = {
-        (ref.api_version, ref.kind)
-        for component in COMPONENTS
-        if component.enabled(env)
-        for ref in map(ObjectRef.parse, component.targets(env))
-    }
-    assert made <= set(catalog.KINDS)
+def test_each_component_makes_no_other_kinds_than_it_declares() -> None:
+    env = environment("dev", **EVERYTHING)
+    for component in COMPONENTS:
+        made = {ObjectRef.parse(target) for target in component.targets(env) if ObjectRef.is_one(target)}
+        declared = {kind.key for kind in kinds_of([component])}
+        assert {(ref.api_version, ref.kind) for ref in made} <= declared, component.name
+
+
+def test_components_that_disagree_about_a_kind_are_a_mistake() -> None:
+    class Toy:
+        def __init__(self, *, status_matters: bool) -> None:
+            self.kinds = frozenset({Kind("example.com/v1", "Toy", "toys", status_matters=status_matters)})
+
+    assert len(kinds_of([Toy(status_matters=True), Toy(status_matters=True)])) == 1
+    with pytest.raises(ValueError, match="v1 Toy in different ways"):
+        kinds_of([Toy(status_matters=True), Toy(status_matters=False)])

@@ -15,14 +15,12 @@ import yaml
 
 from biospark_operator.api.platform import Platform
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
-from biospark_operator.components import access, namespace, network, pull_secret
-from biospark_operator.components.secrets import component as secrets
-from biospark_operator.components.workload import component as workload
-from biospark_operator.objects.ownership import marked
+from biospark_operator.components import catalog
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "components"
-PLATFORM = Platform()
+COMPONENTS = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "development": {"profile": "Development"},
@@ -70,16 +68,7 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 
 def manifests(spec: dict[str, Any]) -> list[Manifest]:
     """Return every object of an environment as it is applied, but for the data of Secrets."""
-    env = environment("prod", **spec)
-    built = {
-        "namespace": namespace.build(env),
-        "access": access.build(env),
-        "registry": pull_secret.build(env) if env.spec.registry.pull_secret_name else [],
-        "network": network.build(env, PLATFORM.network),
-        "secrets": secrets.build(env) if env.spec.database.server else [],
-        "workload": workload.build(env, PLATFORM),
-    }
-    return [marked(manifest, env, name) for name, objects in built.items() for manifest in objects]
+    return list(catalog.rendered(COMPONENTS, environment("prod", **spec)))
 
 
 class PlainDumper(yaml.SafeDumper):

@@ -15,7 +15,7 @@ from biospark_operator.engine.component import Environment, Identity, Removed
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import OutsideError, RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Progressing, Ready
-from biospark_operator.objects import ownership
+from biospark_operator.objects import kinds, ownership
 from biospark_operator.objects.component import ObjectsComponent, Seen, Strangers
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
@@ -86,6 +86,9 @@ def fields(value: Any) -> Any:
     }
 
 
+KINDS = frozenset({kinds.NAMESPACE, kinds.CONFIG_MAP})
+
+
 @pytest.fixture
 def env() -> Environment:
     return environment()
@@ -97,7 +100,7 @@ def cluster() -> Cluster:
 
 
 def component(cluster: Cluster, **options: Any) -> ObjectsComponent:
-    return ObjectsComponent("base", "BaseReady", cluster, build, **options)
+    return ObjectsComponent("base", "BaseReady", cluster, build, KINDS, **options)
 
 
 async def converged(made: ObjectsComponent, env: Environment) -> Any:
@@ -299,7 +302,7 @@ def binding(env: Environment) -> Sequence[Manifest]:
 
 @pytest.mark.parametrize("origin", ["Created", "Adopted"])
 async def test_what_can_not_be_changed_is_made_anew_unless_it_was_adopted(cluster: Cluster, origin: str) -> None:
-    env, made = environment(), ObjectsComponent("base", "BaseReady", cluster, binding)
+    env, made = environment(), ObjectsComponent("base", "BaseReady", cluster, binding, frozenset({kinds.ROLE_BINDING}))
     await converged(made, env)
     (live,) = cluster.objects.values()
     live["roleRef"]["name"] = "admin"  # type: ignore[index]

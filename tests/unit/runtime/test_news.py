@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.runtime.news import concerned
+from biospark_operator.api.platform import Platform
+from biospark_operator.components import catalog
+from biospark_operator.objects.kinds import kinds_of
+from biospark_operator.runtime import news
+from tests.fakes.cluster import FakeCluster
+
+DECLARED = {
+    kind.kind: kind.status_matters
+    for kind in kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
+}
+
+
+def concerned(before: Any, after: Any) -> frozenset[str]:
+    return news.concerned(before, after, status_matters=DECLARED[(after or before)["kind"]])
 
 
 def child(version: str = "1", *, kind: str = "Service", environment: str | None = "dev", **parts: Any) -> Any:

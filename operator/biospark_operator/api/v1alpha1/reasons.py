@@ -125,6 +125,11 @@ class Reason(StrEnum):
         "The API server rejected an object.",
         "Correct the field that the message names; a policy of the cluster may be in the way.",
     )
+    STALLED = (
+        "Stalled",
+        "The controller of an object says that it makes no progress.",
+        "Correct what the message says; it repeats that controller's own words.",
+    )
     SERVER_UNAVAILABLE = (
         "ServerUnavailable",
         "A server did not answer or asked to try later.",

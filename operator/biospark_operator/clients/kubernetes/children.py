@@ -84,6 +84,11 @@ class Children:
         """Return how many children are known."""
         return len(self._known)
 
+    def keep(self, kinds: Iterable[tuple[str, str]]) -> None:
+        """Keep the objects of these kinds as well."""
+        for kind in kinds:
+            self._synced.setdefault(kind, asyncio.Event())
+
     @property
     def kinds(self) -> Sequence[tuple[str, str]]:
         """The apiVersion and kind of what is to be followed."""

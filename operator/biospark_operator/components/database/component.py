@@ -40,6 +40,7 @@ from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 from biospark_operator.objects import ownership, readiness
 from biospark_operator.objects.component import POLL, release
+from biospark_operator.objects.kinds import SECRET, Kind
 
 NAME = "database"
 #: What stays in the status when it can't be seen any more: from this it is known what is missing.
@@ -76,6 +77,7 @@ class DatabaseComponent:
     name: str = NAME
     condition: str = ConditionType.DATABASE_READY
     outside: bool = True
+    kinds: frozenset[Kind] = frozenset({SECRET})
     requires: frozenset[str] = frozenset({namespace.NAME})
 
     def enabled(self, env: Environment) -> bool:

@@ -25,7 +25,7 @@ from biospark_operator.components import namespace
 from biospark_operator.components.names import API
 from biospark_operator.components.secrets import keys
 from biospark_operator.engine.component import Environment
-from biospark_operator.objects import drift
+from biospark_operator.objects import drift, kinds
 from biospark_operator.objects.component import Cluster, ObjectsComponent
 from biospark_operator.objects.manifest import namespaced
 
@@ -58,6 +58,7 @@ def component(cluster: Cluster) -> ObjectsComponent:
         condition=ConditionType.SECRETS_READY,
         cluster=cluster,
         build=build,
+        kinds=frozenset({kinds.SECRET}),
         requires=frozenset({namespace.NAME}),
         when=lambda env: env.spec.database.server is not None,
         fill=lambda env, manifest, live, _: planned(env, manifest, live),

@@ -24,7 +24,7 @@ from biospark_operator.components.workload import exposure, rollout
 from biospark_operator.components.workload.pods import pod_template
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Outcome, Ready
-from biospark_operator.objects import drift
+from biospark_operator.objects import drift, kinds
 from biospark_operator.objects.component import Cluster, ObjectsComponent, Seen
 from biospark_operator.objects.manifest import namespaced
 
@@ -57,6 +57,9 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         condition=ConditionType.WORKLOAD_READY,
         cluster=cluster,
         build=lambda env: build(env, platform),
+        kinds=frozenset(
+            {kinds.SERVICE, kinds.DEPLOYMENT, kinds.HORIZONTAL_POD_AUTOSCALER, kinds.POD_DISRUPTION_BUDGET}
+        ),
         requires=frozenset({access.NAME, network.NAME, pull_secret.NAME, schema.NAME, secrets.NAME}),
         sources=_credentials,
         fill=fill,

@@ -17,6 +17,7 @@ from biospark_operator.engine.component import Action, Environment, Identity, Re
 from biospark_operator.engine.errors import NotLeaderError, OutsideError
 from biospark_operator.engine.events import Event
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
+from biospark_operator.engine.shares import Part, combined
 
 
 @dataclass
@@ -133,10 +134,10 @@ class FakeStore:
     async def read(self, name: str) -> Any:
         return copy.deepcopy(self.body)
 
-    async def write_status(self, body: Any, status: Mapping[str, Any]) -> None:
+    async def write_status(self, body: Any, status: Mapping[str, Any], part: Part) -> None:
         self.world.calls.append("write status")
-        self.statuses.append(copy.deepcopy(status))
-        self.body["status"] = copy.deepcopy(dict(status))
+        self.body["status"] = copy.deepcopy(combined(self.body.get("status") or {}, part, status))
+        self.statuses.append(copy.deepcopy(self.body["status"]))
 
     async def record(self, body: Any, event: Event) -> None:
         self.events.append(event)

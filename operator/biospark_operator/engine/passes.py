@@ -17,6 +17,7 @@ from biospark_operator.engine.contest import Contest
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.inventory import Inventory
 from biospark_operator.engine.outcome import Blocked
+from biospark_operator.engine.shares import Part
 
 Body = Mapping[str, Any]
 
@@ -27,8 +28,8 @@ class Store(Protocol):
     async def read(self, name: str) -> Body | None:
         """Return the resource as it is now, or None if it does not exist."""
 
-    async def write_status(self, body: Body, status: Mapping[str, Any]) -> None:
-        """Make `status` the whole status of the resource that `body` is a reading of."""
+    async def write_status(self, body: Body, status: Mapping[str, Any], part: Part) -> None:
+        """Make `status` all that is in `part` of the status of the resource that `body` is a reading of."""
 
     async def record(self, body: Body, event: events.Event) -> None:
         """Record an Event on the resource. Best effort: a lost Event must not fail a pass."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import FINALIZER
@@ -40,6 +40,8 @@ from biospark_operator.engine.passes import (
     status_of,
 )
 from biospark_operator.engine.removal import Removal, remove
+from biospark_operator.engine.shares import Part, Rest
+from biospark_operator.engine.writing import StatusWriter
 
 #: Seconds until something that needs a human is looked at again without being woken.
 BLOCKED_RETRY = 120.0
@@ -62,9 +64,15 @@ class Reconciler:
     orphaning: Orphaning
     leadership: Leadership
     operator_version: str
+    #: What passes tell of the status: all that no other writer owns.
+    part: Part = field(default_factory=Rest)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
+
+    @cached_property
+    def _writer(self) -> StatusWriter:
+        return StatusWriter(self.store, self.part, self.leadership, self.clock)
 
     async def reconcile(self, name: str, memory: Memory, *, changed: bool) -> Next:
         """Bring the environment closer to its specification.
@@ -72,7 +80,7 @@ class Reconciler:
         `changed` says that something happened (an edit, a child event, a request), so that components which
         wait after a failure are tried at once.
         """
-        body = await self.store.read(name)
+        body = await self._writer.read(name)
         if body is None or body["metadata"].get("deletionTimestamp"):
             return Next(None, gone=True)
         self.leadership.check()
@@ -100,7 +108,7 @@ class Reconciler:
 
         A resource of this name that nobody deletes is another one, made after the one we took down had gone.
         """
-        body = await self.store.read(name)
+        body = await self._writer.read(name)
         if body is None or not body["metadata"].get("deletionTimestamp"):
             return Next(None, gone=True)
         self.leadership.check()
@@ -298,22 +306,18 @@ class Reconciler:
         A field of `fields` that is None or empty is taken away; what is not named stays as it was. The resource
         is not read again: an edit in between would pass for the generation that was worked on.
         """
-        before, generation = status_of(body), body["metadata"]["generation"]
-        after = {
+        before = status_of(body)
+        said = {
             **before,
             **(fields or {}),
-            "observedGeneration": generation,
+            "observedGeneration": body["metadata"]["generation"],
             "operatorVersion": self.operator_version,
-            "conditions": status.merged(conditions, before, generation, self.clock()),
         }
         if inventory is not None:
-            after["inventory"] = inventory.to_status()
+            said["inventory"] = inventory.to_status()
         if request := requested(body):
-            after["lastHandledReconcileAt"] = request
-        after = {key: value for key, value in after.items() if value not in (None, [])}
-        if after != before:
-            self.leadership.check()
-            await self.store.write_status(body, after)
+            said["lastHandledReconcileAt"] = request
+        after = await self._writer.write(body, conditions, said)
         told = {**body, "status": after}
         for event in [*done, *events.transitions(before, after)]:
             await self.store.record(told, event)

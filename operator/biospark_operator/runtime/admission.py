@@ -1,7 +1,7 @@
 """Reads a resource into an environment, or says why it can't be worked on. Pure.
 
 The API server has checked most of this by the CRD's rules already; it is checked again because the CRD may
-have been older when the resource was stored.
+have been older when the resource was stored. What a component refuses is said by the component (`refuse`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from biospark_operator.api.platform import Platform
-from biospark_operator.api.v1alpha1.database import Database
-from biospark_operator.api.v1alpha1.effective import effective, namespace_name
+from biospark_operator.api.v1alpha1.effective import effective, missing_setting
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.limits import exceeded
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile, Spec
+from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile
 from biospark_operator.api.v1alpha1.unsupported import unsupported_fields
 from biospark_operator.api.v1alpha1.validation import InvalidSpec, parse_environment
-from biospark_operator.components import namespace
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked
 from biospark_operator.engine.passes import Admission
@@ -38,33 +36,14 @@ def admission(platform: Platform, operator_namespace: str) -> Admission:
             return Blocked(Reason.UNSUPPORTED_FEATURE, "; ".join(str(field) for field in unsupported))
         if beyond := exceeded(resource.spec, platform.limits, operator_namespace):
             return Blocked(Reason.LIMIT_EXCEEDED, "; ".join(str(issue) for issue in beyond))
-        if refusal := namespace.refused(namespace_name(resource), operator_namespace):
-            return Blocked(Reason.NAMESPACE_REFUSED, refusal)
-        spec = effective(resource, platform)
-        if spec.database.server is None and (wish := _wish_for_database(resource.spec)):
-            return Blocked(
-                Reason.PLATFORM_SETTING_MISSING,
-                f"{wish}, and there is no server for it; write spec.database.server, or set platform.database for the "
-                "operator",
-            )
+        if missing := missing_setting(resource.spec, platform):
+            return Blocked(Reason.PLATFORM_SETTING_MISSING, missing)
         annotations = body["metadata"].get("annotations") or {}
         status = body.get("status") or {}
+        spec = effective(resource, platform)
         return Environment(identity_of(body), body["metadata"]["generation"], spec, annotations, status)
 
     return admit
-
-
-def _wish_for_database(spec: Spec) -> str | None:
-    """Say what the user wrote that is nothing without a database, or None."""
-    if spec.database != Database():
-        return "spec.database says what the database shall be like"
-    if spec.api.bootstrap_admin is not None:
-        return "spec.api.bootstrapAdmin needs a database"
-    if spec.api.token_lifetime is not None:
-        return "spec.api.tokenLifetime needs a database"
-    if spec.api.erase_deleted_days is not None:
-        return "spec.api.eraseDeletedDays needs a database"
-    return None
 
 
 def identity_of(body: Mapping[str, Any]) -> Identity:

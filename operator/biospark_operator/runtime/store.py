@@ -15,6 +15,7 @@ from biospark_operator.clients.kubernetes.event_manifest import event_manifest
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.events import Event
+from biospark_operator.engine.shares import Part, combined, equal, own
 from biospark_operator.runtime import metrics
 
 logger = logging.getLogger(__name__)
@@ -34,16 +35,18 @@ class KubernetesStore:
             metrics.show(name, body.get("status") or {})
         return body
 
-    async def write_status(self, body: Manifest, status: Mapping[str, Any]) -> None:
-        """Make `status` the whole status of the resource, if it is still the one that `body` was read from."""
+    async def write_status(self, body: Manifest, status: Mapping[str, Any], part: Part) -> None:
+        """Make `status` all that is in `part`, if the resource is still the one that `body` was read from."""
         metadata = {"name": body["metadata"]["name"], "uid": body["metadata"]["uid"]}
         live = await self._client.apply_status(
-            {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+            {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}, part.writer
         )
-        if live.get("status") != status:
+        found = live.get("status") or {}
+        whole = combined(found, part, status)
+        if not equal(own(found, part), status):
             # Somebody edited it by hand: what is theirs in lists stays when only we apply.
-            await self._client.replace_status(live, status)
-        metrics.show(metadata["name"], status)
+            await self._client.replace_status(live, whole, part.writer)
+        metrics.show(metadata["name"], whole)
 
     async def record(self, body: Manifest, event: Event) -> None:
         """Record an Event; one that can't be recorded is logged and lost, the pass goes on."""

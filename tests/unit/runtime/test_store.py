@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from biospark_operator.engine.errors import RejectedError
 from biospark_operator.engine.events import Event
+from biospark_operator.engine.shares import Rest
 from biospark_operator.runtime import metrics
 from biospark_operator.runtime.store import KubernetesStore
 from tests.fakes.environments import body
@@ -30,11 +31,11 @@ class Client:
     async def get(self, ref: Any) -> Any:
         return self.found
 
-    async def apply_status(self, manifest: Any) -> Any:
+    async def apply_status(self, manifest: Any, writer: str) -> Any:
         self.statuses.append(manifest)
         return {**manifest, "status": {**manifest["status"], **self.foreign}}
 
-    async def replace_status(self, live: Any, status: Any) -> Any:
+    async def replace_status(self, live: Any, status: Any, writer: str) -> Any:
         self.replaced.append((live, status))
 
     async def create(self, manifest: Any) -> None:
@@ -53,7 +54,7 @@ def shown(name: str, condition: str) -> float | None:
 
 async def test_the_status_is_written_to_the_resource_that_was_read() -> None:
     client = Client()
-    await KubernetesStore(client, "me").write_status(body("s1"), conditions(Ready="True"))  # type: ignore[arg-type]
+    await KubernetesStore(client, "me").write_status(body("s1"), conditions(Ready="True"), Rest())  # type: ignore[arg-type]
     (written,) = client.statuses
     assert written["metadata"] == {"name": "s1", "uid": "uid-of-s1"}
     assert set(written) == {"apiVersion", "kind", "metadata", "status"}
@@ -62,10 +63,10 @@ async def test_the_status_is_written_to_the_resource_that_was_read() -> None:
 async def test_what_somebody_else_wrote_into_the_status_is_taken_out() -> None:
     client = Client()
     store = KubernetesStore(client, "me")  # type: ignore[arg-type]
-    await store.write_status(body("s7"), conditions(Ready="True"))
+    await store.write_status(body("s7"), conditions(Ready="True"), Rest())
     assert client.replaced == [], "what is all ours is written once"
     client.foreign = {"inventory": [{"id": "theirs"}]}
-    await store.write_status(body("s7"), conditions(Ready="True"))
+    await store.write_status(body("s7"), conditions(Ready="True"), Rest())
     ((live, status),) = client.replaced
     assert live["status"]["inventory"]
     assert status == conditions(Ready="True")
@@ -76,7 +77,7 @@ async def test_conditions_are_shown_as_read_and_as_written() -> None:
     store = KubernetesStore(Client(found), "me")  # type: ignore[arg-type]
     await store.read("s2")
     assert (shown("s2", "Ready"), shown("s2", "Stalled")) == (-1, 1)
-    await store.write_status(found, conditions(Ready="False"))
+    await store.write_status(found, conditions(Ready="False"), Rest())
     assert (shown("s2", "Ready"), shown("s2", "Stalled")) == (0, None)
     metrics.forget("s2")
     assert shown("s2", "Ready") is None

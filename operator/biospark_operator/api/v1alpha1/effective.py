@@ -9,7 +9,7 @@ from typing import Any
 
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.certificate import Certificate, KeyAlgorithm
-from biospark_operator.api.v1alpha1.database import DatabaseServer, SslMode
+from biospark_operator.api.v1alpha1.database import Database, DatabaseServer, SslMode
 from biospark_operator.api.v1alpha1.effective_spec import (
     EffectiveApi,
     EffectiveDatabase,
@@ -65,6 +65,30 @@ def effective(environment: BioSparkEnvironment, platform: Platform) -> Effective
         logging=spec.logging,
         quality_gates=_quality_gates(spec.quality_gates, profile),
     )
+
+
+def missing_setting(spec: Spec, platform: Platform) -> str | None:
+    """Say what the spec asks for that is nothing without a setting of the platform which is missing, or None."""
+    if spec.database.server is not None or platform.database is not None:
+        return None
+    if (wish := _wish_for_database(spec)) is None:
+        return None
+    return (
+        f"{wish}, and there is no server for it; write spec.database.server, or set platform.database for the operator"
+    )
+
+
+def _wish_for_database(spec: Spec) -> str | None:
+    """Say what the user wrote that is nothing without a database, or None."""
+    if spec.database != Database():
+        return "spec.database says what the database shall be like"
+    if spec.api.bootstrap_admin is not None:
+        return "spec.api.bootstrapAdmin needs a database"
+    if spec.api.token_lifetime is not None:
+        return "spec.api.tokenLifetime needs a database"
+    if spec.api.erase_deleted_days is not None:
+        return "spec.api.eraseDeletedDays needs a database"
+    return None
 
 
 def namespace_name(environment: BioSparkEnvironment) -> str:

@@ -107,8 +107,8 @@ class KubernetesClient:
             dry_run="All" if dry_run else None,
         )
 
-    async def apply_status(self, manifest: Manifest) -> Manifest:
-        """Make `manifest["status"]` all that this operator says in the status of an existing object."""
+    async def apply_status(self, manifest: Manifest, writer: str = "") -> Manifest:
+        """Make `manifest["status"]` all that one `writer` of this operator says in the status of an existing object."""
         return await self._to(
             ObjectRef.of(manifest),
             "patch",
@@ -116,11 +116,11 @@ class KubernetesClient:
             subresource="/status",
             body=manifest,
             content_type="application/apply-patch+yaml",
-            field_manager=STATUS_MANAGER,
+            field_manager=_status_manager(writer),
             force_conflicts="true",
         )
 
-    async def replace_status(self, live: Manifest, status: Mapping[str, Any]) -> Manifest:
+    async def replace_status(self, live: Manifest, status: Mapping[str, Any], writer: str = "") -> Manifest:
         """Make `status` all that stands in the status of an object, if nobody wrote to it since `live` was read."""
         version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
         return await self._to(
@@ -130,7 +130,7 @@ class KubernetesClient:
             subresource="/status",
             body=[version, {"op": "replace", "path": "/status", "value": status}],
             content_type="application/json-patch+json",
-            field_manager=STATUS_MANAGER,
+            field_manager=_status_manager(writer),
         )
 
     async def create(self, manifest: Manifest) -> Manifest:
@@ -306,3 +306,7 @@ async def connected(
     settings.trace_configs = [fence(may_act)] if may_act else None
     async with kube.ApiClient(settings) as api:
         yield KubernetesClient(Sending(api, contact), concurrency)
+
+
+def _status_manager(writer: str) -> str:
+    return f"{STATUS_MANAGER}-{writer}" if writer else STATUS_MANAGER

@@ -45,7 +45,7 @@ def component(cluster: Cluster, operator_namespace: str, platform_namespaces: Co
         condition=ConditionType.NAMESPACE_READY,
         cluster=cluster,
         build=build,
-        kinds=frozenset({kinds.NAMESPACE, kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE}),
+        kinds=frozenset({kinds.NAMESPACE, kinds.RESOURCE_QUOTA, kinds.LIMIT_RANGE, kinds.POD}),
         refusal=refusal,
         tell=tell,
     )

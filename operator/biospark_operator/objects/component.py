@@ -110,10 +110,11 @@ def _nothing(env: Environment, seen: Seen) -> Mapping[str, Any]:
 class ObjectsComponent:
     """A component of Kubernetes objects; satisfies `engine.component.Component`.
 
-    `kinds` are those of all objects that `build` may return. It must be pure and give every object the same name
-    whenever it is asked, since the inventory takes the names in before anything is created. `fill` adds to a manifest
-    what has to be read first, `sources` included; where one is missing `refusal` says so. `complete` adds to a manifest
-    that is about to be written what is not to be made before; it is written only on the object that was seen.
+    `kinds` are those of all objects that `build` may return, and of those that are listed. `build` must be pure and
+    give every object the same name whenever it is asked, since the inventory takes the names in before anything is
+    created. `fill` adds to a manifest what has to be read first, `sources` included; where one is missing `refusal`
+    says so. `complete` adds to a manifest that is about to be written what is not to be made before; it is written
+    only on the object that was seen.
     """
 
     name: str
@@ -267,17 +268,19 @@ class ObjectsComponent:
         """Return what `assess` says; without one it is ready once every object is there and in order."""
         if self.assess is not None:
             return self.assess(env, seen)
-        stateless = {kind.key for kind in self.kinds if not kind.status_matters}
+        declared, waited_for = {kind.key: kind for kind in self.kinds}, ""
         for ref in seen.desired:
-            live = seen.live.get(ref)
+            live, kind = seen.live.get(ref), declared.get((ref.api_version, ref.kind))
             if live is None:
-                return Progressing(Reason.PROGRESSING, f"{ref.short} does not exist yet", POLL)
-            if (ref.api_version, ref.kind) in stateless:
+                waited_for = waited_for or f"{ref.short} does not exist yet"
+            elif kind is not None and not kind.status_matters:
                 continue
-            if why := readiness.stalled(live):
+            elif why := readiness.stalled(live):
                 return Blocked(Reason.STALLED, f"{ref.short}: {why}")
-            if why := readiness.unready(live):
-                return Progressing(Reason.PROGRESSING, f"{ref.short}: {why}", POLL)
+            elif why := readiness.unready(live, kind.ready if kind else ""):
+                waited_for = waited_for or f"{ref.short}: {why}"
+        if waited_for:
+            return Progressing(Reason.PROGRESSING, waited_for, POLL)
         count = len(seen.desired)
         return Ready(
             Reason.SUCCEEDED, "1 object is as specified" if count == 1 else f"{count} objects are as specified"

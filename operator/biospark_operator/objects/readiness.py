@@ -14,8 +14,11 @@ from typing import Any
 from biospark_operator.clients.kubernetes.objects import Manifest
 
 
-def unready(live: Manifest) -> str | None:
-    """Return why an object is not in order, or None if it is."""
+def unready(live: Manifest, awaits: str = "") -> str | None:
+    """Return why an object is not in order, or None if it is.
+
+    `awaits` is the condition that its controller always sets in the end; without it, `Ready` counts where it is set.
+    """
     status: Mapping[str, Any] = live.get("status") or {}
     if _is_older(status, live):
         return _UNSEEN_CHANGE
@@ -25,34 +28,36 @@ def unready(live: Manifest) -> str | None:
         case "Deployment":
             return _rollout(live["spec"], status)
         case _:
-            return _by_conditions(live, status)
+            return _by_conditions(live, status, awaits)
 
 
 def stalled(live: Manifest) -> str | None:
     """Return why an object does not get in order by itself, or None where its controller does not say so."""
     condition = _conditions(live).get("Stalled", {})
-    if condition.get("status") != "True" or _is_older(condition, live):
+    if not _holds(condition, live) or _is_older(live.get("status") or {}, live):
         return None
     return f"it is stalled{_told(condition)}"
 
 
-def _by_conditions(live: Manifest, status: Mapping[str, Any]) -> str | None:
+def _by_conditions(live: Manifest, status: Mapping[str, Any], awaits: str) -> str | None:
     if not status:
         return "its controller has not looked at it yet"
     conditions = _conditions(live)
     for type_, doing in (("Stalled", "stalled"), ("Reconciling", "being changed")):
         condition = conditions.get(type_, {})
-        if condition.get("status") == "True":
+        if _holds(condition, live):
             return f"it is {doing}{_told(condition)}"
-    ready = conditions.get("Ready")
+    ready = conditions.get(awaits or "Ready")
     if ready is None:
-        return None
+        return f"its controller has not set the condition {awaits} yet" if awaits else None
     if _is_older(ready, live):
         return _UNSEEN_CHANGE
-    return None if ready.get("status") == "True" else f"it is not ready{_told(ready)}"
+    return None if ready.get("status") == "True" else f"it is not {ready['type'].lower()}{_told(ready)}"
 
 
 _UNSEEN_CHANGE = "its controller has not looked at the change yet"
+#: How many characters of what a controller says are repeated.
+_LONGEST = 300
 
 
 def _is_older(told: Mapping[str, Any], live: Manifest) -> bool:
@@ -61,12 +66,21 @@ def _is_older(told: Mapping[str, Any], live: Manifest) -> bool:
     return bool(generation) and told.get("observedGeneration", generation) < generation
 
 
+def _holds(condition: Mapping[str, Any], live: Manifest) -> bool:
+    return condition.get("status") == "True" and not _is_older(condition, live)
+
+
 def _conditions(live: Manifest) -> Mapping[str, Mapping[str, Any]]:
-    return {condition["type"]: condition for condition in (live.get("status") or {}).get("conditions") or ()}
+    """Return the conditions by type. Some kinds call something else `conditions`, which says nothing here."""
+    found = (live.get("status") or {}).get("conditions")
+    items = found if isinstance(found, Sequence) else ()
+    return {item["type"]: item for item in items if isinstance(item, Mapping) and "type" in item}
 
 
 def _told(condition: Mapping[str, Any]) -> str:
-    told = ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
+    """Return what a condition says, on one line."""
+    told = " ".join(": ".join(filter(None, (condition.get("reason"), condition.get("message")))).split())
+    told = told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
     return f" ({told})" if told else ""
 
 

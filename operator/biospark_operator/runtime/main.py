@@ -147,7 +147,7 @@ def _assembled(
     children = Children(client, (), ownership.CHILDREN, changed, otherwise=secrets.get)
     components = catalog.components(children, settings.platform, operator_namespace=settings.namespace, servers=servers)
     kinds = kinds_of(components)
-    children.keep(kind.key for kind in kinds)
+    children.keep(kind.key for kind in kinds if kind.watched)
     status_matters = {kind.key for kind in kinds if kind.status_matters}
     reconciler = Reconciler(
         components=components,

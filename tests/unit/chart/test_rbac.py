@@ -11,7 +11,8 @@ import yaml
 from biospark_operator.api.platform import Platform
 from biospark_operator.components import catalog
 from biospark_operator.components.access import GRANTED_RULES
-from biospark_operator.objects.kinds import VERBS, kinds_of
+from biospark_operator.objects import kinds
+from biospark_operator.objects.kinds import Kind
 from biospark_operator.runtime.leader import LeaseElection
 from tests.fakes.cluster import FakeCluster
 from tests.unit.chart.helm import CHART, Helm, Manifest
@@ -21,10 +22,14 @@ GRANTS = "biospark-operator-grants"
 KINDS = {"ClusterRole", "Role"}
 
 
-#: The kinds that environments are made of in Kubernetes, as (group, resource).
-CHILDREN = {
-    (kind.group, kind.plural)
-    for kind in kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
+#: All that components make or list in Kubernetes.
+DECLARED = kinds.kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
+#: What the process does beside that in the cluster: it follows environments and definitions, and reports.
+OF_THE_PROCESS = {
+    *(("biospark.ai", "biosparkenvironments", verb) for verb in ("get", "list", "watch", "patch")),
+    ("biospark.ai", "biosparkenvironments/status", "patch"),
+    *(("apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch")),
+    ("events.k8s.io", "events", "create"),
 }
 
 Right = tuple[str, str, str]
@@ -53,11 +58,20 @@ def test_no_right_is_a_wildcard_or_leads_to_more_rights(roles: Sequence[Manifest
         assert parts.isdisjoint({"*", "escalate", "bind", "impersonate"}), role["metadata"]["name"]
 
 
-def test_the_operator_can_do_everything_to_children_and_nothing_beyond(operators: Mapping[str, set[Right]]) -> None:
-    written = {right for right in operators[NAME] if right[2] == "delete"}
-    assert {(group, resource) for group, resource, _ in written} == CHILDREN
-    for group, resource in CHILDREN:
-        assert {verb for *kind, verb in operators[NAME] if tuple(kind) == (group, resource)} == VERBS
+def test_the_operator_can_do_in_the_cluster_what_its_components_declare_and_nothing_beyond(
+    operators: Mapping[str, set[Right]],
+) -> None:
+    assert operators[NAME] - OF_THE_PROCESS == kinds.rights(DECLARED)
+
+
+def test_a_kind_without_rights_and_a_right_without_a_kind_are_both_noticed(
+    operators: Mapping[str, set[Right]],
+) -> None:
+    beside = operators[NAME] - OF_THE_PROCESS
+    certificate = Kind("cert-manager.io/v1", "Certificate", "certificates", optional=True)
+    assert {right[2] for right in kinds.rights([*DECLARED, certificate]) - beside} == kinds.VERBS
+    fewer = kinds.rights(kind for kind in DECLARED if kind != kinds.NETWORK_POLICY)
+    assert {resource for _, resource, _ in beside - fewer} == {"networkpolicies"}
 
 
 def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environments(

@@ -11,7 +11,7 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components import catalog
 from biospark_operator.engine.graph import in_order
-from biospark_operator.objects.kinds import Kind, kinds_of
+from biospark_operator.objects.kinds import LISTS, Kind, kinds_of
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 
@@ -62,3 +62,11 @@ def test_components_that_disagree_about_a_kind_are_a_mistake() -> None:
     assert len(kinds_of([Toy(status_matters=True), Toy(status_matters=True)])) == 1
     with pytest.raises(ValueError, match="v1 Toy in different ways"):
         kinds_of([Toy(status_matters=True), Toy(status_matters=False)])
+
+
+def test_who_lists_what_another_makes_adds_nothing() -> None:
+    class Component:
+        def __init__(self, **options: Any) -> None:
+            self.kinds = frozenset({Kind("example.com/v1", "Toy", "toys", **options)})
+
+    assert kinds_of([Component(verbs=LISTS), Component()]) == tuple(Component().kinds)

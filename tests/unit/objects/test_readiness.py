@@ -46,6 +46,10 @@ def condition(type_: str, status: str, **more: Any) -> dict[str, Any]:
         (live(condition("Issuing", "False")), None),
         (live(observedGeneration=2), None),
         (live(phase="Bound"), None),
+        (live(condition("Reconciling", "True", observedGeneration=1)), None),
+        ({**live(), "status": {"conditions": {"of": "the weather"}}}, None),
+        ({**live(), "status": {"conditions": [{"name": "sunny"}, "rain"]}}, None),
+        (live(condition("Ready", "False", message="no\n  room")), "it is not ready (Because: no room)"),
     ],
 )
 def test_a_kind_that_nobody_listed_is_judged_by_what_controllers_agree_on(found: Any, why: str | None) -> None:
@@ -55,8 +59,31 @@ def test_a_kind_that_nobody_listed_is_judged_by_what_controllers_agree_on(found:
 def test_what_is_stalled_of_an_earlier_generation_may_be_over() -> None:
     assert stalled(live(condition("Stalled", "True"))) == "it is stalled (Because: of that)"
     assert stalled(live(condition("Stalled", "True", observedGeneration=1))) is None
+    assert stalled(live(condition("Stalled", "True"), observedGeneration=1)) is None
     assert stalled(live(condition("Stalled", "False"))) is None
     assert stalled(live()) is None
+
+
+def test_a_condition_that_the_controller_always_sets_is_waited_for() -> None:
+    issuing = live(condition("Issuing", "True"))
+    assert unready(issuing, "Ready") == "its controller has not set the condition Ready yet"
+    assert unready(live(condition("Programmed", "False")), "Programmed") == "it is not programmed (Because: of that)"
+    assert unready(live(condition("Programmed", "True")), "Programmed") is None
+
+
+def test_what_a_controller_says_at_length_is_cut() -> None:
+    assert len(unready(live(condition("Ready", "False", message="x" * 5000))) or "") < 350
+
+
+async def test_what_is_stalled_is_told_although_something_else_is_on_its_way() -> None:
+    env = environment()
+    first = live(condition("Ready", "False"))
+    second = {**live(condition("Stalled", "True")), "metadata": {**first["metadata"], "name": "other"}}
+    component = ObjectsComponent(
+        "toy", "ToyReady", FakeCluster(first, second), lambda _: [first, second], frozenset({CERTIFICATE})
+    )
+    outcome = component.judge(env, await component.observe(env))
+    assert outcome == Blocked("Stalled", "Certificate biospark-dev/other: it is stalled (Because: of that)")
 
 
 async def judged(kind: Kind, found: dict[str, Any]) -> Any:

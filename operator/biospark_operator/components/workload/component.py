@@ -58,7 +58,15 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         cluster=cluster,
         build=lambda env: build(env, platform),
         kinds=frozenset(
-            {kinds.SERVICE, kinds.DEPLOYMENT, kinds.HORIZONTAL_POD_AUTOSCALER, kinds.POD_DISRUPTION_BUDGET}
+            {
+                kinds.SERVICE,
+                kinds.DEPLOYMENT,
+                kinds.HORIZONTAL_POD_AUTOSCALER,
+                kinds.POD_DISRUPTION_BUDGET,
+                # Why the Deployment is not ready.
+                kinds.REPLICA_SET,
+                kinds.POD,
+            }
         ),
         requires=frozenset({access.NAME, network.NAME, pull_secret.NAME, schema.NAME, secrets.NAME}),
         sources=_credentials,

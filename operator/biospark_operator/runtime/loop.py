@@ -98,6 +98,16 @@ class Environments:
             if secret in slot.secrets or secret in self._shared:
                 slot.woken.set()
 
+    def wake_where(self, reason: str) -> None:
+        """Ask for a pass over every environment that a component's last report gave this reason for.
+
+        Also where a pass is under way, whose reports are not there yet.
+        """
+        for _, slot in self.all():
+            reports = slot.memory.reports.values()
+            if slot.began is not None or any(report.outcome.reason == reason for report in reports):
+                slot.woken.set()
+
     def forget(self, name: str, uid: str) -> None:
         """Drop what is kept of an environment that is gone."""
         namesakes = self._slots.get(name, {})

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +24,12 @@ from typing import NoReturn
 import uvloop
 
 from biospark_operator import __version__
+from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.fencing import withdraw
 from biospark_operator.clients.kubernetes.children import Children
 from biospark_operator.clients.kubernetes.client import KubernetesClient, connected
 from biospark_operator.clients.kubernetes.contact import Contact
+from biospark_operator.clients.kubernetes.definitions import Definitions
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
 from biospark_operator.clients.postgres.server import Servers
@@ -35,7 +37,7 @@ from biospark_operator.components import catalog
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler
 from biospark_operator.objects import ownership
-from biospark_operator.objects.kinds import kinds_of
+from biospark_operator.objects.kinds import Kind, kinds_of
 from biospark_operator.runtime import handlers, logs, metrics, news, server, sources
 from biospark_operator.runtime.admission import admission, identity_of
 from biospark_operator.runtime.leader import LeaseElection, SoleReplica
@@ -91,6 +93,9 @@ class _Parts:
     leadership: LeaseElection | SoleReplica
     secrets: WatchedSecrets
     children: Children
+    #: Those that are watched.
+    kinds: Sequence[Kind]
+    definitions: Definitions
     environments: Environments
 
 
@@ -146,8 +151,8 @@ def _assembled(
     secrets = WatchedSecrets(client, settings.namespace, secret_changed)
     children = Children(client, (), ownership.CHILDREN, changed, otherwise=secrets.get)
     components = catalog.components(children, settings.platform, operator_namespace=settings.namespace, servers=servers)
-    kinds = kinds_of(components)
-    children.keep(kind.key for kind in kinds if kind.watched)
+    kinds = [kind for kind in kinds_of(components) if kind.watched]
+    children.keep(kind.key for kind in kinds)
     status_matters = {kind.key for kind in kinds if kind.status_matters}
     reconciler = Reconciler(
         components=components,
@@ -159,17 +164,20 @@ def _assembled(
         operator_version=__version__,
     )
     environments = Environments(reconciler, settings.passes, secrets_of(settings.platform.model_dump(by_alias=True)))
-    return _Parts(leadership, secrets, children, environments)
+    return _Parts(leadership, secrets, children, kinds, Definitions(client), environments)
 
 
 async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) -> int:
     """Work until told to stop (0) or until working is not possible any more (1)."""
     leadership, environments, children = parts.leadership, parts.environments, parts.children
     metrics.LEADER.set(1)
-    for api_version, kind in children.kinds:
-        metrics.WATCHING.labels(kind).set_function(partial(children.watched, api_version, kind))
+    for kind in parts.kinds:
+        metrics.WATCHING.labels(kind.kind).set_function(partial(_nothing_is_missed, children, kind))
     stopping = asyncio.create_task(stop.wait(), name="stop")
     kopf_stop = asyncio.Event()
+
+    def appeared() -> None:
+        environments.wake_where(Reason.DEFINITION_MISSING)
 
     async def keep_environments() -> None:
         with contextlib.suppress(TimeoutError):
@@ -185,12 +193,16 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
 
     tasks = [
         *(
-            asyncio.create_task(sources.watch_children(children, *kind), name=f"watch {kind}")
-            for kind in children.kinds
+            asyncio.create_task(
+                sources.watch_children(children, kind, parts.definitions, appeared), name=f"watch {kind.plural}"
+            )
+            for kind in parts.kinds
         ),
         asyncio.create_task(sources.watch_secrets(parts.secrets), name="watch referenced secrets"),
         asyncio.create_task(keep_environments(), name="kopf"),
     ]
+    if any(kind.optional for kind in parts.kinds):
+        tasks.append(asyncio.create_task(sources.watch_definitions(parts.definitions), name="watch definitions"))
     if isinstance(leadership, LeaseElection):
         tasks.append(asyncio.create_task(_hold_or_die(leadership), name="lease"))
     await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -211,6 +223,10 @@ async def _lead(parts: _Parts, *, stop: asyncio.Event, watching: asyncio.Event) 
         await leadership.release()
     metrics.LEADER.set(0)
     return code
+
+
+def _nothing_is_missed(children: Children, kind: Kind) -> bool:
+    return children.watched(*kind.key) or (kind.optional and children.absent(*kind.key))
 
 
 async def _hold_or_die(leadership: LeaseElection) -> NoReturn:

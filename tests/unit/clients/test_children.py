@@ -10,6 +10,7 @@ import pytest
 
 from biospark_operator.clients.kubernetes.children import NEW, Children
 from biospark_operator.clients.kubernetes.client import Change, Listing
+from biospark_operator.clients.kubernetes.errors import MissingError
 from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.errors import UnavailableError
 
@@ -271,3 +272,33 @@ async def test_a_namespace_that_may_hold_something_is_asked(followed: Followed, 
         with pytest.raises(UnavailableError):
             await followed.children.apply(service(0), force=False)
     assert await followed.version() == 9
+
+
+async def test_a_kind_that_the_cluster_lacks_is_not_waited_for(followed: Followed) -> None:
+    waiting = asyncio.create_task(followed.children.synced())
+    await followed.ends(MissingError("the cluster does not have the kind"))
+    await waiting
+    assert followed.children.absent("v1", "Service")
+    assert not followed.children.watched("v1", "Service")
+
+
+async def test_what_was_known_of_a_kind_that_the_cluster_lacks_by_now_is_gone(followed: Followed) -> None:
+    await followed.hears(listing(100, service(90)))
+    await followed.ends(MissingError("the cluster does not have the kind"))
+    assert followed.told == [(None, 90), (90, None)]
+    assert len(followed.children) == 0
+
+
+async def test_a_kind_that_appears_is_watched_from_then_on(followed: Followed) -> None:
+    await followed.ends(MissingError("the cluster does not have the kind"))
+    await followed.begins_anew()
+    await followed.hears(listing(100, service(90)))
+    assert followed.children.watched("v1", "Service")
+    assert not followed.children.absent("v1", "Service")
+
+
+async def test_an_interruption_says_nothing_of_what_there_is(followed: Followed) -> None:
+    await followed.hears(listing(100, service(90)))
+    await followed.ends(UnavailableError("no answer"))
+    assert not followed.children.absent("v1", "Service")
+    assert len(followed.children) == 1

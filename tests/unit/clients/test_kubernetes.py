@@ -103,6 +103,36 @@ async def test_a_kind_is_found_once_it_is_installed(
     assert await client.get(CERTIFICATE) == {"kind": "Certificate"}
 
 
+async def test_a_kind_that_is_served_no_more_is_told_as_one_that_never_was(
+    server: ApiServer, client: KubernetesClient
+) -> None:
+    manifest = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "b", "namespace": "a"}}
+    path = "/apis/cert-manager.io/v1/namespaces/a/certificates"
+    server.script["/apis/cert-manager.io/v1"] = [says(CERTIFICATES)]
+    server.script[f"{path}/b"] = [says({"kind": "Certificate"}), says("404 page not found\n", 404)]
+    server.always["/apis/cert-manager.io/v1"] = says({"resources": []})
+    server.always[path] = says({"items": []})
+    assert await client.get(CERTIFICATE) == {"kind": "Certificate"}
+    with pytest.raises(RejectedError, match="does not have the kind Certificate") as gone:
+        await client.apply(manifest, force=False)
+    assert gone.value.reason == "DefinitionMissing"
+    with pytest.raises(RejectedError, match="does not have the kind Certificate"):
+        await client.list("cert-manager.io/v1", "Certificate", namespace="a")
+    assert server.paths[path] == 0, "it is not asked for where it was"
+
+
+async def test_a_missing_kind_is_found_at_once_after_its_definition_changed(
+    server: ApiServer, client: KubernetesClient
+) -> None:
+    assert await client.get(CERTIFICATE) is None
+    server.always["/apis/cert-manager.io/v1"] = says(CERTIFICATES)
+    server.always["/apis/cert-manager.io/v1/namespaces/a/certificates/b"] = says({"kind": "Certificate"})
+    client.look_again("example.org")
+    assert await client.get(CERTIFICATE) is None
+    client.look_again("cert-manager.io")
+    assert await client.get(CERTIFICATE) == {"kind": "Certificate"}
+
+
 async def test_only_the_group_that_is_asked_for_is_discovered_and_only_once(
     server: ApiServer, client: KubernetesClient
 ) -> None:

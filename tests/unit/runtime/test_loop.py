@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.errors import NotLeaderError, UnavailableError
+from biospark_operator.engine.outcome import Blocked, Ready
 from biospark_operator.engine.passes import Next
 from biospark_operator.runtime import loop
 from biospark_operator.runtime.loop import Environments
@@ -305,6 +307,18 @@ async def test_a_source_wakes_those_who_use_it(environments: Environments, passe
     environments.slot("other", "o").saw((1,), frozenset())
     environments.wake_users_of("pull")
     assert [name for name, slot in environments.all() if slot.woken.is_set()] == ["dev"]
+
+
+async def test_who_was_blocked_for_a_reason_is_woken_and_who_may_just_be_getting_so(environments: Environments) -> None:
+    outcomes = {"blocked": Blocked("DefinitionMissing", "install it"), "ready": Ready("Succeeded", ""), "running": None}
+    for name, outcome in outcomes.items():
+        slot = environments.slot(name, "u")
+        if outcome:
+            slot.memory.reports["part"] = Report(outcome)
+        else:
+            slot.began = 1.0
+    environments.wake_where("DefinitionMissing")
+    assert [name for name, slot in environments.all() if slot.woken.is_set()] == ["blocked", "running"]
 
 
 async def test_what_the_platform_uses_wakes_all(passes: Passes) -> None:

@@ -130,6 +130,11 @@ class Reason(StrEnum):
         "The controller of an object says that it makes no progress.",
         "Correct what the message says; it repeats that controller's own words.",
     )
+    DEFINITION_MISSING = (
+        "DefinitionMissing",
+        "The cluster does not have a kind that this part of the environment is made of.",
+        "Install the definition that the message names, or turn this part off.",
+    )
     SERVER_UNAVAILABLE = (
         "ServerUnavailable",
         "A server did not answer or asked to try later.",

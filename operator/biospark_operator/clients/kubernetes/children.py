@@ -18,6 +18,7 @@ Objects are kept as JSON text, a fifth of what they would take as Python objects
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 import msgspec
 
 from biospark_operator.clients.kubernetes.client import Change, KubernetesClient, Listing
+from biospark_operator.clients.kubernetes.errors import MissingError
 from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.errors import OutsideError
 
@@ -73,7 +75,11 @@ class Children:
         self._labels = labels
         self._changed = changed
         self._known: dict[ObjectRef, _Known] = {}
-        self._synced = {kind: asyncio.Event() for kind in kinds}
+        self._synced: dict[tuple[str, str], asyncio.Event] = {}
+        #: Of each kind whether it is known by now what there is of it, be it that the cluster lacks it.
+        self._settled: dict[tuple[str, str], asyncio.Event] = {}
+        self._absent: set[tuple[str, str]] = set()
+        self.keep(kinds)
         self._monotonic = monotonic
         #: Namespaces that were created here, each with the time until which it counts as new.
         self._new: dict[str, float] = {}
@@ -88,6 +94,7 @@ class Children:
         """Keep the objects of these kinds as well."""
         for kind in kinds:
             self._synced.setdefault(kind, asyncio.Event())
+            self._settled.setdefault(kind, asyncio.Event())
 
     @property
     def kinds(self) -> Sequence[tuple[str, str]]:
@@ -98,13 +105,21 @@ class Children:
         """Whether one kind was listed and is watched since."""
         return self._synced[api_version, kind].is_set()
 
+    def absent(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster does not have one kind, so that there is nothing to watch."""
+        return (api_version, kind) in self._absent
+
     async def synced(self) -> None:
-        """Return once every kind was listed."""
-        for event in self._synced.values():
+        """Return once every kind was listed that the cluster has."""
+        for event in self._settled.values():
             await event.wait()
 
-    async def follow(self, api_version: str, kind: str) -> None:
-        """Keep up with one kind. Returns or raises an `OutsideError` when it has to be begun anew."""
+    async def follow(self, api_version: str, kind: str, listed: Callable[[], None] = lambda: None) -> None:
+        """Keep up with one kind. Returns or raises an `OutsideError` when it has to be begun anew.
+
+        A `MissingError` says that the cluster does not have the kind, and so none of its objects. `listed` is called
+        when all of them are known.
+        """
         synced, there = self._synced[api_version, kind], set[ObjectRef]()
         try:
             async for news in self._client.follow(api_version, kind, labels=self._labels):
@@ -116,9 +131,18 @@ class Children:
                         if news.last:
                             self._drop_all_but(there, api_version, kind, int(news.version))
                             there.clear()
+                            self._absent.discard((api_version, kind))
                             synced.set()
+                            self._settled[api_version, kind].set()
+                            listed()
                     case Change():
                         self._happened(news)
+        except MissingError:
+            synced.clear()
+            self._absent.add((api_version, kind))
+            self._settled[api_version, kind].set()
+            self._drop_all_but(frozenset(), api_version, kind, math.inf)
+            raise
         finally:
             synced.clear()
 
@@ -172,7 +196,7 @@ class Children:
         del self._new[ref.namespace or ""]
         return False
 
-    def _drop_all_but(self, there: AbstractSet[ObjectRef], api_version: str, kind: str, version: int) -> None:
+    def _drop_all_but(self, there: AbstractSet[ObjectRef], api_version: str, kind: str, version: float) -> None:
         """Take what was known of a kind and is not `there` for gone; the list was made at this version."""
         of_kind = [ref for ref in self._known if (ref.api_version, ref.kind) == (api_version, kind)]
         for ref in of_kind:

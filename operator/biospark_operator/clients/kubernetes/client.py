@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client as kube
 
+from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.fencing import MayAct, fence
 from biospark_operator.clients.kubernetes.contact import Contact
 from biospark_operator.clients.kubernetes.credentials import configuration
 from biospark_operator.clients.kubernetes.discovery import Discovery
-from biospark_operator.clients.kubernetes.errors import FAULTS, ConflictError, MissingError, translated
+from biospark_operator.clients.kubernetes.errors import FAULTS, ConflictError, MissingError, UnservedError, translated
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.clients.kubernetes.sending import Sending
 
@@ -81,14 +82,16 @@ class KubernetesClient:
         self, api_version: str, kind: str, *, namespace: str | None = None, labels: str = "", fields: str = ""
     ) -> Sequence[Manifest]:
         """Return the objects of a kind, optionally of one namespace and by label and field selector."""
-        answer = await self._send(
-            "get",
-            await self._path(api_version, kind, namespace),
-            f"list {kind}s" + (f" in {namespace}" if namespace else ""),
-            confidential=kind in _CONFIDENTIAL,
-            label_selector=labels or None,
-            field_selector=fields or None,
-        )
+        path = await self._path(api_version, kind, namespace)
+        with self._served(api_version, kind):
+            answer = await self._send(
+                "get",
+                path,
+                f"list {kind}s" + (f" in {namespace}" if namespace else ""),
+                confidential=kind in _CONFIDENTIAL,
+                label_selector=labels or None,
+                field_selector=fields or None,
+            )
         return [{**item, "apiVersion": api_version, "kind": kind} for item in answer["items"] or ()]
 
     async def apply(self, manifest: Manifest, *, force: bool, dry_run: bool = False) -> Manifest:
@@ -155,6 +158,10 @@ class KubernetesClient:
         except (MissingError, ConflictError):
             return
 
+    def look_again(self, group: str) -> None:
+        """Find out anew what is served of an API group: a definition was installed or is gone."""
+        self._discovery.forget(group)
+
     async def follow(
         self,
         api_version: str,
@@ -179,19 +186,21 @@ class KubernetesClient:
 
         accept = _accept("PartialObjectMetadataList") if only_metadata else "application/json"
         version = ""
-        async for page in self._pages(path, purpose, labels, accept, confidential=confidential):
-            version = page.version
-            yield Listing(version, [named(item) for item in page.items], page.last)
+        with self._served(api_version, kind):
+            async for page in self._pages(path, purpose, labels, accept, confidential=confidential):
+                version = page.version
+                yield Listing(version, [named(item) for item in page.items], page.last)
         accept = _accept("PartialObjectMetadata") if only_metadata else "application/json"
         began = -SHORTEST_WATCH
         while time.monotonic() - began >= SHORTEST_WATCH:
             began = time.monotonic()
-            async for event in self._events(path, purpose, version, labels, accept, confidential=confidential):
-                if event["type"] == "ERROR":
-                    return
-                version = event["object"]["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    yield Change(named(event["object"]), gone=event["type"] == "DELETED")
+            with self._served(api_version, kind):
+                async for event in self._events(path, purpose, version, labels, accept, confidential=confidential):
+                    if event["type"] == "ERROR":
+                        return
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        yield Change(named(event["object"]), gone=event["type"] == "DELETED")
 
     async def _pages(
         self, path: str, purpose: str, labels: str, accept: str, *, confidential: bool
@@ -241,17 +250,27 @@ class KubernetesClient:
         """Return the path of an object or a collection. Raises `MissingError` where the cluster lacks the kind."""
         served = await self._discovery.find(api_version, kind)
         if served is None:
-            raise MissingError(f"the cluster does not have the kind {kind} of {api_version}: install its CRD")
+            raise _undefined(api_version, kind)
         return served.path(namespace, name)
+
+    @contextmanager
+    def _served(self, api_version: str, kind: str) -> Iterator[None]:
+        """Notice in what is sent meanwhile that a kind is served no more, and tell it as of one that never was."""
+        try:
+            yield
+        except UnservedError:
+            self.look_again(api_version.rpartition("/")[0])
+            raise _undefined(api_version, kind) from None
 
     async def _to(
         self, ref: ObjectRef, method: str, verb: str, *, subresource: str = "", **params: Any
     ) -> dict[str, Any]:
         """Send a request about one object; `verb` tells in messages what was wanted of it."""
         path = await self._path(ref.api_version, ref.kind, ref.namespace, ref.name)
-        return await self._send(
-            method, path + subresource, f"{verb} {ref.short}", confidential=ref.kind in _CONFIDENTIAL, **params
-        )
+        with self._served(ref.api_version, ref.kind):
+            return await self._send(
+                method, path + subresource, f"{verb} {ref.short}", confidential=ref.kind in _CONFIDENTIAL, **params
+            )
 
     async def _resource_list(self, path: str) -> Mapping[str, Any] | None:
         try:
@@ -272,6 +291,13 @@ class KubernetesClient:
                 # The cause holds the whole answer, which a traceback would print.
                 raise translated(error, purpose, confidential=confidential) from None if confidential else error
         return answer
+
+
+def _undefined(api_version: str, kind: str) -> MissingError:
+    return MissingError(
+        f"the cluster does not have the kind {kind} of {api_version}: install its CRD",
+        reason=Reason.DEFINITION_MISSING,
+    )
 
 
 def _accept(kind: str) -> str:

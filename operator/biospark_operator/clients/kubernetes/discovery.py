@@ -54,8 +54,14 @@ class Discovery:
         if not self._settled(api_version, kind):
             async with self._locks[api_version]:
                 if not self._settled(api_version, kind):
-                    self._listings[api_version] = await self._listing(api_version)
+                    listing = self._listings[api_version] = await self._listing(api_version)
+                    return listing.kinds.get(kind)
         return self._listings[api_version].kinds.get(kind)
+
+    def forget(self, group: str) -> None:
+        """Read anew what is served of an API group when it is asked for next."""
+        for api_version in [known for known in self._listings if known.rpartition("/")[0] == group]:
+            del self._listings[api_version]
 
     def _settled(self, api_version: str, kind: str) -> bool:
         listing = self._listings.get(api_version)

@@ -59,6 +59,10 @@ class MissingError(RejectedError):
     """404: the object, its namespace or its kind does not exist."""
 
 
+class UnservedError(MissingError):
+    """404 for the path itself: the API server does not serve the kind, or not any more."""
+
+
 class ConflictError(UnavailableError):
     """409: somebody else was faster, or the object is another one than was meant."""
 
@@ -78,6 +82,8 @@ def translated(error: Exception, purpose: str, *, confidential: bool = False) ->
             return AccessError(f"could not {purpose}: the API server does not accept the operator's credentials")
         case 403:
             return _forbidden(error, purpose, text)
+        case 404 if not _status_of(error):
+            return UnservedError(_sentence(purpose, "the API server does not serve its kind"))
         case 404:
             return MissingError(_sentence(purpose, text or "it does not exist"))
         case 409 if conflict := _conflict(error):

@@ -75,7 +75,7 @@ cluster-status: tools ## Show what of the local cluster runs
 crd: tools ## Generate the CRD and the reference pages from the models, and the verdicts on migrations
 	@$(PY) -m biospark_operator.api.v1alpha1.crd > crds/biospark.ai_biosparkenvironments.yaml
 	@cp crds/biospark.ai_biosparkenvironments.yaml charts/biospark-operator/files/
-	@$(PY) -m biospark_operator.api.v1alpha1.limits > charts/biospark-operator/files/limits.yaml
+	@$(PY) -m biospark_operator.api.v1alpha1.limits_policy > charts/biospark-operator/files/limits.yaml
 	@$(PY) -m biospark_operator.api.v1alpha1.reference
 	@$(PY) -m biospark_operator.runtime.pages
 	@$(PY) -m biospark_api.schema.losses

@@ -12,7 +12,7 @@ from typing import Any
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.effective import effective, missing_setting
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, TAKE_OVER_FROM
-from biospark_operator.api.v1alpha1.limits import exceeded
+from biospark_operator.api.v1alpha1.limit_rules import exceeded
 from biospark_operator.api.v1alpha1.profiles import PROFILES
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import DeletionPolicy, Profile

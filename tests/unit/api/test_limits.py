@@ -9,8 +9,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from biospark_operator.api.v1alpha1 import SpecIssue, limits, parse_environment
-from biospark_operator.api.v1alpha1.limits import RULES, Limits, exceeded
+from biospark_operator.api.v1alpha1 import SpecIssue, parse_environment
+from biospark_operator.api.v1alpha1.limit_rules import RULES, exceeded
+from biospark_operator.api.v1alpha1.limits import Limits
 from tests.unit.api.limit_cases import LIMITS, OPERATOR_NAMESPACE, LimitCase
 from tests.unit.api.rule_cases import Json, environment
 
@@ -76,5 +77,5 @@ def test_limits_that_say_nothing_sensible_are_refused(wrong: Json) -> None:
 
 def test_the_file_of_the_chart_is_the_generated_one() -> None:
     written = (ROOT / "charts/biospark-operator/files/limits.yaml").read_text(encoding="utf-8")
-    assert written == limits.render(), "run `make crd`"
+    assert written == limits_policy.render(), "run `make crd`"
     assert Limits.model_validate(yaml.safe_load(written)["defaults"]) == Limits()

@@ -7,8 +7,6 @@ node would only say that it can't pull.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +17,7 @@ from biospark_operator.components import namespace, outside
 from biospark_operator.components.names import PULL_SECRET
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
-from biospark_operator.objects import kinds
+from biospark_operator.objects import kinds, secret_data
 from biospark_operator.objects.component import Cluster, ObjectsComponent
 from biospark_operator.objects.manifest import namespaced
 
@@ -72,10 +70,9 @@ def refused(source: ObjectRef, secret: Manifest | None, environment: str) -> Blo
         return Blocked(Reason.SECRET_USE_REFUSED, why)
     if secret.get("type") != TYPE:
         return _invalid(source, f"has not the type {TYPE}")
-    encoded: str | None = (secret.get("data") or {}).get(KEY)
-    if not encoded:
+    if not (secret.get("data") or {}).get(KEY):
         return _invalid(source, f"has no key {KEY}")
-    if not _has_registries(encoded):
+    if not _has_registries(secret_data.values(secret).get(KEY, b"")):
         return _invalid(source, f"has no credentials for any registry below auths in its key {KEY}")
     return None
 
@@ -88,10 +85,10 @@ def _invalid(source: ObjectRef, fault: str) -> Blocked:
     )
 
 
-def _has_registries(encoded: str) -> bool:
+def _has_registries(text: bytes) -> bool:
     try:
-        config = json.loads(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
+        config = json.loads(text)
+    except ValueError:
         return False
     auths = config.get("auths") if isinstance(config, dict) else None
     return isinstance(auths, dict) and bool(auths)

@@ -374,6 +374,6 @@ def _refusal(env: Environment, ref: ObjectRef, live: Manifest) -> Blocked:
         taken = ref.kind == "Namespace" and owner.startswith(KIND)
         reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
         next_step = "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
-        return Blocked(reason, f"{ref.short} exists and belongs to {owner}; {next_step}")
+        return Blocked(reason, ownership.belongs_to(ref.short, owner, next_step))
     way_out = "delete it, or set spec.adoptionPolicy: IfUnowned to take it over"
     return Blocked(Reason.NOT_OWNED, ownership.not_created_here(ref.short, way_out))

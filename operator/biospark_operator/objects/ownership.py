@@ -1,6 +1,9 @@
-"""Marks objects as belonging to an environment, and recognises the marks. Pure.
+"""Whose something is: the words for it, whatever system it is in, and how Kubernetes objects say it. Pure.
 
-Nothing that does not carry our marks is ever changed or deleted. What is ours was created or adopted:
+Nothing that does not carry our marks is ever changed or deleted. A mark says the environment by name and uid, and how
+the thing came to it (`Origin`); from that follows how it stands to an environment (`Standing`), and with which sentence
+it is refused. Each system carries marks in a way of its own: PostgreSQL in comments, Kubernetes in labels and
+annotations. An object that is ours was created or adopted:
 
 - *Created*: an annotation has the uid of the environment, and the label `biospark.ai/origin` says so. Either is
   enough, so that the other is put back when somebody takes it away. It is deleted with the environment.
@@ -18,6 +21,7 @@ another uid: it is taken over only where the annotation `biospark.ai/take-over-f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 
 from biospark_operator.api.v1alpha1.environment import KIND, TAKE_OVER_FROM
 from biospark_operator.clients.kubernetes.objects import Manifest
@@ -25,8 +29,8 @@ from biospark_operator.engine.component import Environment, Identity
 
 ENVIRONMENT_LABEL = "biospark.ai/environment"
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "biospark-operator"
-#: How the object came to the environment: what is deleted with it says `CREATED`.
-ORIGIN_LABEL, CREATED, ADOPTED = "biospark.ai/origin", "Created", "Adopted"
+#: How the object came to the environment, an `Origin`.
+ORIGIN_LABEL = "biospark.ai/origin"
 #: Annotation of what was created: the uid of its environment.
 CREATED_FOR = "biospark.ai/created-for"
 #: The label selector of all children of all environments.
@@ -38,6 +42,61 @@ _COMMON = frozenset(
     {*(f"app.kubernetes.io/{word}" for word in ("name", "instance", "component", "part-of")), MANAGED_BY_LABEL}
 )
 _LABELS = _COMMON | {ENVIRONMENT_LABEL, ORIGIN_LABEL}
+
+
+class Origin(StrEnum):
+    """How something came to its environment."""
+
+    CREATED = "Created"
+    ADOPTED = "Adopted"
+    RELEASED = "Released"
+    OFFERED = "Offered"
+
+
+class Standing(StrEnum):
+    """Whose something is."""
+
+    OURS = "Ours"
+    UNOWNED = "Unowned"
+    #: Nobody's, and this environment may have it.
+    OFFERED = "Offered"
+    #: Of an environment of the same name, from which this one takes over.
+    PREDECESSORS = "Predecessors"
+    ANOTHERS = "Anothers"
+
+
+def standing_of(environment: str, uid: str, origin: Origin, owner: Identity) -> Standing:
+    """Say how something stands to `owner` whose mark names this environment. One that offers may leave out the uid."""
+    if origin is Origin.OFFERED and uid not in ("", owner.uid):
+        return Standing.ANOTHERS
+    if origin in (Origin.OFFERED, Origin.RELEASED):
+        return Standing.OFFERED if environment == owner.name else Standing.ANOTHERS
+    if uid == owner.predecessor and environment == owner.name:
+        return Standing.PREDECESSORS
+    return Standing.OURS if uid == owner.uid else Standing.ANOTHERS
+
+
+def belongs_to(what: str, owner: str, way_out: str) -> str:
+    """Return the sentence that refuses what belongs to another, wherever it is."""
+    return f"{what} exists and belongs to {owner}; {way_out}"
+
+
+def kept_for(what: str, environment: str, way_out: str) -> str:
+    """Return the sentence that refuses what is nobody's, and meant for an environment of another name."""
+    return f"{what} exists and is kept for the {KIND} {environment}; {way_out}"
+
+
+def not_created_here(what: str, way_out: str) -> str:
+    """Return the sentence that refuses what exists and carries no mark of an environment, wherever it is."""
+    return f"{what} exists and was not created for this environment; {way_out}"
+
+
+def earlier(what: str, owner: Identity, uid: str) -> str:
+    """Return the sentence that refuses what an environment of the same name left, wherever it is."""
+    return (
+        f"{what} exists and was created for an earlier environment {owner.name} with the uid {uid}; to take over what "
+        f"that left, annotate this one with {TAKE_OVER_FROM}: {uid}"
+    )
 
 
 def labels(env: Environment, component: str) -> dict[str, str]:
@@ -55,7 +114,7 @@ def labels(env: Environment, component: str) -> dict[str, str]:
 def marked(manifest: Manifest, env: Environment, component: str) -> Manifest:
     """Return `manifest` with the marks of an object that is created for its environment."""
     metadata = manifest["metadata"]
-    all_labels = {**metadata.get("labels", {}), **labels(env, component), ORIGIN_LABEL: CREATED}
+    all_labels = {**metadata.get("labels", {}), **labels(env, component), ORIGIN_LABEL: Origin.CREATED.value}
     notes = {**metadata.get("annotations", {}), CREATED_FOR: env.uid}
     return {**manifest, "metadata": {**metadata, "labels": all_labels, "annotations": notes}}
 
@@ -69,7 +128,7 @@ def as_adopted(manifest: Manifest) -> Manifest:
     labels_ = {key: value for key, value in metadata["labels"].items() if key not in _COMMON}
     notes = {key: value for key, value in metadata.pop("annotations", {}).items() if key != CREATED_FOR}
     kept = {"annotations": notes} if notes else {}
-    return {**manifest, "metadata": {**metadata, **kept, "labels": {**labels_, ORIGIN_LABEL: ADOPTED}}}
+    return {**manifest, "metadata": {**metadata, **kept, "labels": {**labels_, ORIGIN_LABEL: Origin.ADOPTED.value}}}
 
 
 def without_marks(manifest: Manifest) -> Manifest:
@@ -86,7 +145,7 @@ def is_created(live: Manifest, owner: Identity) -> bool:
     uids = set(_created_for(live))
     if owner.uid in uids or (owner.predecessor in uids and _is_named(live, owner)):
         return True
-    return _says_so(live, owner) and (live["metadata"].get("labels") or {}).get(ORIGIN_LABEL) == CREATED
+    return _says_so(live, owner) and (live["metadata"].get("labels") or {}).get(ORIGIN_LABEL) == Origin.CREATED
 
 
 def is_ours(live: Manifest, owner: Identity) -> bool:
@@ -98,19 +157,6 @@ def earlier_uid(live: Manifest, owner: Identity) -> str | None:
     """Return the uid of an environment of the same name that an existing object was created for, if that is another."""
     uid: str | None = (live["metadata"].get("annotations") or {}).get(CREATED_FOR)
     return uid if _is_named(live, owner) and uid not in (owner.uid, owner.predecessor) else None
-
-
-def earlier(what: str, owner: Identity, uid: str) -> str:
-    """Return the sentence that refuses what an environment of the same name left, wherever it is."""
-    return (
-        f"{what} exists and was created for an earlier environment {owner.name} with the uid {uid}; to take over what "
-        f"that left, annotate this one with {TAKE_OVER_FROM}: {uid}"
-    )
-
-
-def not_created_here(what: str, way_out: str) -> str:
-    """Return the sentence that refuses what exists and carries no mark of an environment, wherever it is."""
-    return f"{what} exists and was not created for this environment; {way_out}"
 
 
 def _is_named(live: Manifest, owner: Identity) -> bool:

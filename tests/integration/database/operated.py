@@ -22,6 +22,7 @@ from biospark_operator.components.database import DatabaseComponent, credentials
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.component import Quiet
 from biospark_operator.components.database.names import Names
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.component import SchemaComponent
@@ -202,8 +203,8 @@ class Operated:
         """Let the pods of the API have the credentials of the moment, or with `finished` False begin to."""
         stamp = self.cluster.objects[ObjectRef("v1", "Secret", self.env.spec.namespace.name, credentials.APP_SECRET)][
             "metadata"
-        ]["annotations"][credentials.ROTATED_AT]
-        template = {"metadata": {"annotations": {credentials.ROTATED_AT: stamp}}}
+        ]["annotations"][DATABASE_LOGIN.annotation]
+        template = {"metadata": {"annotations": {DATABASE_LOGIN.annotation: stamp}}}
         replicas = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": int(finished), "observedGeneration": 1}
         namespace = self.env.spec.namespace.name
         self.hold(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from biospark_operator.clients.kubernetes.objects import Manifest
-from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET, ROTATED_AT
+from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.outside import SERVERS
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.postgres import Site
@@ -77,7 +78,7 @@ async def test_an_environment_gets_its_database_and_its_pods_the_credentials(
     assert (told["name"], told["activeUser"]) == (f"{one_site.name}_db", held["username"])
     assert told["serverVersion"].startswith("18.")
     template = (await deployment(env))["spec"]["template"]
-    assert template["metadata"]["annotations"][ROTATED_AT] == told["rotatedAt"]
+    assert template["metadata"]["annotations"][DATABASE_LOGIN.annotation] == told["rotatedAt"]
     mounted = {"name": "database", "secret": {"secretName": APP_SECRET, "defaultMode": 0o440}}
     assert mounted in template["spec"]["volumes"]
     inventory = [entry["id"] for entry in (await env.status())["inventory"] if entry["component"] == "database"]

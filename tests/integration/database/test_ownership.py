@@ -41,7 +41,7 @@ async def test_an_offer_is_for_one_environment_and_needs_its_own_word(one: Opera
     assert "is offered to this environment; set spec.adoptionPolicy: IfUnowned" in await refused(one, Reason.NOT_OWNED)
     one.spec = {"adoptionPolicy": "IfUnowned"}
     one.offer(environment="other")
-    assert "is kept for the environment other" in await refused(one, Reason.DATABASE_CONFLICT)
+    assert "is kept for the BioSparkEnvironment other" in await refused(one, Reason.DATABASE_CONFLICT)
     one.offer(uid="uid-of-an-earlier-one")
     await refused(one, Reason.DATABASE_CONFLICT)
     one.by_hand(f'ALTER DATABASE {{database}} OWNER TO "{one.site.admin}"')
@@ -77,7 +77,7 @@ async def test_the_second_environment_with_a_database_is_stalled(operated: Opera
     second = Operated(operated.site, operated.servers, operated.database, environment_name="late")
     for policy in ("Never", "IfUnowned"):
         second.spec = {"adoptionPolicy": policy}
-        assert "belongs to the environment dev" in await refused(second, Reason.DATABASE_CONFLICT)
+        assert "belongs to BioSparkEnvironment dev" in await refused(second, Reason.DATABASE_CONFLICT)
     assert (await operated.run()).done == ()
 
 

@@ -91,7 +91,7 @@ async def test_what_was_kept_goes_to_the_next_environment_of_its_name_and_to_no_
         assert isinstance(outcome, Blocked)
         assert outcome.reason == Reason.DATABASE_CONFLICT
         assert outcome.message.startswith(f"database {operated.database} on ")
-        assert "is kept for the environment dev; create this environment with another" in outcome.message
+        assert "is kept for the BioSparkEnvironment dev; create this environment with another" in outcome.message
     successor = Operated(operated.site, operated.servers, operated.database)
     message = (await successor.run()).outcome.message
     assert message.endswith(

@@ -8,7 +8,8 @@ import pytest
 from psycopg import OperationalError
 
 from biospark_operator.components.database.actions import SetPassword
-from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET, ROTATED_AT
+from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.engine.outcome import Ready
 from tests.integration.database.operated import Operated
 
@@ -168,7 +169,7 @@ async def test_a_stamp_from_the_future_does_not_stop_rotation(one: Operated, int
     after = one.secret()
     assert after["username"] != before["username"]
     ref = next(ref for ref in one.cluster.objects if ref.name == APP_SECRET)
-    assert one.cluster.objects[ref]["metadata"]["annotations"][ROTATED_AT] == "2026-01-02T00:00:00Z"
+    assert one.cluster.objects[ref]["metadata"]["annotations"][DATABASE_LOGIN.annotation] == "2026-01-02T00:00:00Z"
     one.roll_out()
     one.pass_time(minutes=2)
     await one.settled()
@@ -256,4 +257,4 @@ async def test_the_secret_has_all_that_a_client_needs(one: Operated) -> None:
         "sslmode": "disable",
     }
     ref = next(ref for ref in one.cluster.objects if ref.name == APP_SECRET)
-    assert one.cluster.objects[ref]["metadata"]["annotations"][ROTATED_AT] == "2026-01-01T00:00:00Z"
+    assert one.cluster.objects[ref]["metadata"]["annotations"][DATABASE_LOGIN.annotation] == "2026-01-01T00:00:00Z"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from biospark_operator.api.v1alpha1 import SpecIssue, parse_environment
+from biospark_operator.api.v1alpha1 import SpecIssue, limits_policy, parse_environment
 from biospark_operator.api.v1alpha1.limit_rules import RULES, exceeded
 from biospark_operator.api.v1alpha1.limits import Limits
 from tests.unit.api.limit_cases import LIMITS, OPERATOR_NAMESPACE, LimitCase

@@ -35,6 +35,7 @@ from biospark_operator.components.database.state import (
     SeenRole,
     SeenServer,
 )
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked, Failed
 from tests.fakes.environments import environment
@@ -217,7 +218,7 @@ def test_grants_of_others_are_left_and_named() -> None:
         (nothing(server=server(version_number=140011, version="14.11")), Reason.DATABASE_INCOMPATIBLE, "14.11"),
         (nothing(server=server(read_only=True)), Reason.SERVER_UNAVAILABLE, "read-only"),
         (with_database(encoding="LATIN1"), Reason.DATABASE_INCOMPATIBLE, "LATIN1"),
-        (with_database(comment=ANOTHERS), Reason.DATABASE_CONFLICT, "environment other"),
+        (with_database(comment=ANOTHERS), Reason.DATABASE_CONFLICT, "BioSparkEnvironment other"),
         (with_role(NAMES.reader, comment="theirs"), Reason.NOT_OWNED, "role biospark_dev_reader"),
         (with_database(comment=None, owner="dba", object_id=7), Reason.NOT_OWNED, marks.offer("dev")),
         (
@@ -360,7 +361,7 @@ def test_the_profile_says_when_credentials_are_due(hours: int, due: bool) -> Non
 def test_credentials_that_are_not_ours_are_none(data: dict[str, str]) -> None:
     account, _ = credentials.accounts(NAMES)
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-    notes = {"annotations": {credentials.ROTATED_AT: credentials.stamp(NOW)}}
+    notes = {"annotations": {DATABASE_LOGIN.annotation: credentials.stamp(NOW)}}
     assert credentials.stored(account, {"data": encoded, "metadata": notes}) is None
 
 

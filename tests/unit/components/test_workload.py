@@ -10,7 +10,8 @@ import pytest
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
-from biospark_operator.components.database.credentials import APP_SECRET, ROTATED_AT
+from biospark_operator.components.database.credentials import APP_SECRET
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.workload import component as workload
 from biospark_operator.engine import status
 from biospark_operator.engine.component import Environment
@@ -253,7 +254,7 @@ def with_database() -> Environment:
 
 
 def secret(rotated_at: str) -> Manifest:
-    metadata = {"name": APP_SECRET, "namespace": "biospark-dev", "annotations": {ROTATED_AT: rotated_at}}
+    metadata = {"name": APP_SECRET, "namespace": "biospark-dev", "annotations": {DATABASE_LOGIN.annotation: rotated_at}}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
 
 
@@ -296,7 +297,7 @@ async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
     assert rotation.routine
     await component.apply(env, rotation)
     live: Any = next(found for ref, found in cluster.objects.items() if ref.kind == "Deployment")
-    assert live["spec"]["template"]["metadata"]["annotations"] == {ROTATED_AT: "2026-02-01T00:00:00Z"}
+    assert live["spec"]["template"]["metadata"]["annotations"] == {DATABASE_LOGIN.annotation: "2026-02-01T00:00:00Z"}
     live["spec"]["replicas"] = 7
     (repair,) = component.plan(env, await component.observe(env))
     assert not repair.routine

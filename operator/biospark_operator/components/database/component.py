@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
+from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.clients.postgres.errors import LoginRefusedError
 from biospark_operator.clients.postgres.server import Server
 from biospark_operator.clients.postgres.session import Login, Session
@@ -25,7 +25,6 @@ from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.credentials import Credentials
-from biospark_operator.components.database.marks import Standing
 from biospark_operator.components.database.names import (
     Names,
     database_id,
@@ -34,13 +33,14 @@ from biospark_operator.components.database.names import (
     role_id,
 )
 from biospark_operator.components.database.state import Seen
-from biospark_operator.components.names import API
+from biospark_operator.components.handover import DATABASE_LOGIN, takers
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
-from biospark_operator.objects import ownership, readiness
+from biospark_operator.objects import ownership
 from biospark_operator.objects.component import POLL, release
 from biospark_operator.objects.kinds import SECRET, Kind
+from biospark_operator.objects.ownership import Standing
 
 NAME = "database"
 #: What stays in the status when it can't be seen any more: from this it is known what is missing.
@@ -118,12 +118,12 @@ class DatabaseComponent:
             return seen
         async with server.session(names.database) as session:
             seen = replace(seen, inside=await system_catalogs.inside(session, names, owned=names.owner in seen.roles))
-        deployment = await self.access.cluster.get(ObjectRef("apps/v1", "Deployment", env.spec.namespace.name, API))
+        pods = await self.access.cluster.get(takers(env))
         return replace(
             seen,
             login_works=await self._login_works(server, names, seen),
-            has_pods=deployment is not None,
-            rolled_out=_rolled_out(deployment),
+            has_pods=pods is not None,
+            rolled_out=DATABASE_LOGIN.taken_up(pods),
         )
 
     def refuse(self, env: Environment, seen: Seen) -> Blocked | Failed | None:
@@ -249,15 +249,6 @@ def _server(env: Environment) -> EffectiveDatabaseServer:
 def _secrets(env: Environment) -> list[ObjectRef]:
     names = (credentials.APP_SECRET, credentials.READER_SECRET)
     return [ObjectRef("v1", "Secret", env.spec.namespace.name, name) for name in names]
-
-
-def _rolled_out(deployment: Manifest | None) -> str | None:
-    """Return the credentials that all pods have, or None while they don't agree."""
-    if deployment is None or readiness.unready(deployment) is not None:
-        return None
-    notes = (deployment["spec"]["template"].get("metadata") or {}).get("annotations") or {}
-    stamp: str | None = notes.get(credentials.ROTATED_AT)
-    return stamp
 
 
 def _doing(action: Action) -> str:

@@ -6,7 +6,7 @@ last before a crash:
 
 1. The login that is not in use gets a password, made first if need be. Nobody uses it yet.
 2. The Secret names it. From here on it is the one in use.
-3. The pods of the API are replaced, because their template carries the time of the rotation.
+3. The pods of the API are replaced, because their template carries the time of the rotation (`handover`).
 4. The other login is dropped once all pods are new and it has no session.
 
 What stopped after 1 begins anew with another password; what stopped later goes on where it was.
@@ -18,8 +18,6 @@ was made: it is replaced as well, or it would be the last one.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import secrets as random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,12 +30,13 @@ from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.clients.postgres.server import SSL_MODES
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.engine.component import Environment
-from biospark_operator.objects import ownership
+from biospark_operator.objects import ownership, secret_data
 from biospark_operator.objects.manifest import namespaced
 
-#: On the Secret: when its password was made, and the request for a rotation that this answered.
-ROTATED_AT, ROTATE_REQUEST = "biospark.ai/rotated-at", "biospark.ai/rotate-request"
+#: On the Secret: the request for a rotation that its password answered.
+ROTATE_REQUEST = "biospark.ai/rotate-request"
 #: Names of the Secrets in the namespace of the environment.
 APP_SECRET, READER_SECRET = "biospark-database", "biospark-database-reader"
 #: Where pods have the first of them, one file for each of its keys: the URI in it names one of them.
@@ -84,12 +83,12 @@ def new_password() -> str:
 
 def stored(account: Account, secret: Manifest | None) -> Credentials | None:
     """Return the credentials in a Secret, or None where it has none that can be used."""
-    data = (secret or {}).get("data") or {}
+    texts = secret_data.texts(secret)
     notes = ((secret or {}).get("metadata") or {}).get("annotations") or {}
     try:
-        user, password = (base64.b64decode(data[key], validate=True).decode() for key in ("username", "password"))
-        rotated_at = datetime.fromisoformat(notes[ROTATED_AT])
-    except (KeyError, ValueError, binascii.Error):
+        user, password = texts["username"], texts["password"]
+        rotated_at = datetime.fromisoformat(DATABASE_LOGIN.offered(secret) or "")
+    except (KeyError, ValueError):
         return None
     if user not in account.logins or len(password) < _SHORTEST or rotated_at.tzinfo is None:
         return None
@@ -139,10 +138,12 @@ def manifest(
     data: Mapping[str, bytes] = {key: value.encode() for key, value in values.items()}
     if authority is not None:
         data = {**data, "ca.crt": authority}
-    notes = {ROTATED_AT: stamp(held.rotated_at)} | ({ROTATE_REQUEST: held.request} if held.request else {})
+    notes = {DATABASE_LOGIN.annotation: stamp(held.rotated_at)} | (
+        {ROTATE_REQUEST: held.request} if held.request else {}
+    )
     secret = namespaced(
         env, "v1", "Secret", account.secret, type="Opaque",
-        data={key: base64.b64encode(value).decode() for key, value in sorted(data.items())},
+        data={key: secret_data.encoded(value) for key, value in sorted(data.items())},
     )  # fmt: skip
     noted = {**secret, "metadata": {**secret["metadata"], "annotations": notes}}
     return ownership.marked(noted, env, "database")

@@ -17,10 +17,11 @@ from typing import Any
 
 from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE
 from biospark_operator.components.database import marks
-from biospark_operator.components.database.marks import Mark, Standing
+from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
+from biospark_operator.objects.ownership import Standing
 
 #: Object ids below are PostgreSQL's own, from the second on there are none.
 _FIRST_ID, _END_OF_IDS = 1 << 14, 1 << 32

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE, TAKE_OVER_FROM
+from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE, KIND, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.database import credentials, existence, marks, sizing, wanted
-from biospark_operator.components.database.marks import Mark, Origin, Standing
+from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Failed
 from biospark_operator.objects import ownership
+from biospark_operator.objects.ownership import Origin, Standing
 
 #: Seconds for which no login of a predecessor may have a session before it counts as gone, and between looks.
 QUIET, LOOK = 300.0, 30.0
@@ -51,14 +52,12 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
                     f"{mark.uid} to take over what that had, else create it with another spec.database.name",
                 )
             case Standing.ANOTHERS:
-                kept = mark is not None and mark.origin in (Origin.RELEASED, Origin.OFFERED)
                 owner = mark.environment if mark else ""
-                return Blocked(
-                    Reason.DATABASE_CONFLICT,
-                    f"{thing} {'is kept for' if kept else 'belongs to'} the environment {owner}; create this "
-                    "environment with another spec.database.name"
-                    + (", or have the administrator of the server hand it over" if kept else ""),
-                )
+                another = "create this environment with another spec.database.name"
+                if mark is not None and mark.origin in (Origin.RELEASED, Origin.OFFERED):
+                    hand_over = f"{another}, or have the administrator of the server hand it over"
+                    return Blocked(Reason.DATABASE_CONFLICT, ownership.kept_for(thing, owner, hand_over))
+                return Blocked(Reason.DATABASE_CONFLICT, ownership.belongs_to(thing, f"{KIND} {owner}", another))
             case Standing.UNOWNED:
                 return _unowned(env, thing, role=what.startswith("role "))
             case Standing.OFFERED if not adopts:

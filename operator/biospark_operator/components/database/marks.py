@@ -1,44 +1,23 @@
 """Marks databases and roles as belonging to an environment, by their comment, and recognises the marks. Pure.
 
-The mark is the last line of the comment, so what others wrote before it stays. It says which environment by name
-and uid, whether the thing was created or adopted, and for an adopted database who owned it before: that is who
-gets it back, and how it was. `Released` is what is left on something that was kept when its environment went, and
-`Offered` is written by whoever administers the server. Both name the environment that may take the thing over: who
-may write environments has no say in that.
+What marks mean is said by `objects.ownership`; the comment carries them. The mark is its last line, so what others
+wrote before it stays. It says which environment by name and uid, whether the thing was created or adopted, and for an
+adopted database who owned it before: that is who gets it back, and how it was. `Released` is what is left on something
+that was kept when its environment went, and `Offered` is written by whoever administers the server. Both name the
+environment that may take the thing over: who may write environments has no say in that.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Any
 
 from biospark_operator.engine.component import Identity
+from biospark_operator.objects.ownership import Origin, Standing, standing_of
 
 PREFIX = "biospark-operator "
 _RIGHTS = frozenset({"CONNECT", "CREATE", "TEMPORARY", "USAGE"})
-
-
-class Origin(StrEnum):
-    """How something came to its environment."""
-
-    CREATED = "Created"
-    ADOPTED = "Adopted"
-    RELEASED = "Released"
-    OFFERED = "Offered"
-
-
-class Standing(StrEnum):
-    """Whose something is."""
-
-    OURS = "Ours"
-    UNOWNED = "Unowned"
-    #: Nobody's, and this environment may have it.
-    OFFERED = "Offered"
-    #: Of an environment of the same name, from which this one takes over.
-    PREDECESSORS = "Predecessors"
-    ANOTHERS = "Anothers"
 
 
 @dataclass(frozen=True)
@@ -106,13 +85,7 @@ def standing(comment: str | None, owner: Identity) -> Standing:
     mark = parse(comment)
     if mark is None:
         return Standing.UNOWNED
-    if mark.origin is Origin.OFFERED and mark.uid not in ("", owner.uid):
-        return Standing.ANOTHERS
-    if mark.origin in (Origin.OFFERED, Origin.RELEASED):
-        return Standing.OFFERED if mark.environment == owner.name else Standing.ANOTHERS
-    if mark.uid == owner.predecessor and mark.environment == owner.name:
-        return Standing.PREDECESSORS
-    return Standing.OURS if mark.uid == owner.uid else Standing.ANOTHERS
+    return standing_of(mark.environment, mark.uid, mark.origin, owner)
 
 
 def marked(comment: str | None, mark: Mark) -> str:

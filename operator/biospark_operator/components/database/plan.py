@@ -17,13 +17,14 @@ from biospark_operator.components.database import credentials, existence, marks,
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
 from biospark_operator.components.database.credentials import Account
-from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
+from biospark_operator.components.database.marks import Former, Mark
 from biospark_operator.components.database.names import Names, database_id, role_id
 from biospark_operator.components.database.state import PUBLIC, Grant, Inside, Seen, SeenDatabase, SeenRole
 from biospark_operator.components.database.statements import Statement
 from biospark_operator.components.database.system_catalogs import WITH_OPTIONS
 from biospark_operator.engine.component import Action, Environment
 from biospark_operator.objects import drift
+from biospark_operator.objects.ownership import Origin, Standing
 
 
 def plan(env: Environment, seen: Seen) -> list[Action]:

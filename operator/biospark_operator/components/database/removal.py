@@ -17,10 +17,11 @@ from biospark_operator.clients.postgres.server import Server
 from biospark_operator.clients.postgres.session import Session
 from biospark_operator.components.database import marks, system_catalogs
 from biospark_operator.components.database import statements as do
-from biospark_operator.components.database.marks import Former, Mark, Origin, Standing
+from biospark_operator.components.database.marks import Former, Mark
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Membership, SeenDatabase, SeenRole, SeenServer
 from biospark_operator.engine.component import Identity
+from biospark_operator.objects.ownership import Origin, Standing
 
 
 @dataclass(frozen=True)

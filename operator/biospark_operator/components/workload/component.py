@@ -18,6 +18,7 @@ from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components import access, network, pull_secret, schema
 from biospark_operator.components.database import credentials
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.names import API, API_LABELS
 from biospark_operator.components.secrets import component as secrets
 from biospark_operator.components.workload import exposure, rollout
@@ -46,7 +47,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         if manifest["kind"] != "Deployment":
             return manifest
         for secret in sources.values():
-            manifest = with_credentials(manifest, secret)
+            manifest = DATABASE_LOGIN.taken(manifest, secret)
         if env.spec.api.autoscaling is None:
             return manifest
         replicas = replicas_until_scaled(env, live)
@@ -75,8 +76,7 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
         evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
         assess=assess,
         tell=tell,
-        # The time of the credentials is all that is there.
-        routine=lambda path: path.startswith("spec.template.metadata.annotations"),
+        routine=DATABASE_LOGIN.is_its_field,
     )
 
 
@@ -140,16 +140,6 @@ def replicas_until_scaled(env: Environment, live: Manifest | None) -> int | None
 def with_replicas(deployment: Manifest, replicas: int) -> Manifest:
     """Return the Deployment with a number of replicas."""
     return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
-
-
-def with_credentials(deployment: Manifest, secret: Manifest) -> Manifest:
-    """Return the Deployment with the time of its credentials: when they are replaced, so are the pods."""
-    notes = secret["metadata"].get("annotations") or {}
-    if credentials.ROTATED_AT not in notes:
-        return deployment
-    template = deployment["spec"]["template"]
-    stamped = {**template["metadata"], "annotations": {credentials.ROTATED_AT: notes[credentials.ROTATED_AT]}}
-    return {**deployment, "spec": {**deployment["spec"], "template": {**template, "metadata": stamped}}}
 
 
 def _deployment(env: Environment, platform: Platform) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,8 +32,18 @@ class Badges(Site):
     def define(self) -> None:
         self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(DEFINITION))
 
-    def undefine(self) -> None:
-        self.kubectl("delete", "crd", BADGE.definition, "--ignore-not-found")
+    def undefine(self, *, wait: bool = True) -> None:
+        self.kubectl("delete", "crd", BADGE.definition, "--ignore-not-found", f"--wait={str(wait).lower()}")
+
+    def hold_the_definition(self) -> None:
+        """Let a badge of others keep the definition from going at once."""
+        metadata = {"name": self.name, "namespace": "default", "finalizers": ["toys.example.org/held"]}
+        badge = {"apiVersion": BADGE.api_version, "kind": BADGE.kind, "metadata": metadata}
+        self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(badge))
+
+    def let_the_definition_go(self) -> None:
+        unheld = json.dumps({"metadata": {"finalizers": None}})
+        self.kubectl("patch", BADGE.plural, self.name, "-n", "default", "--type=merge", "-p", unheld)
 
     def report(self, **status: Any) -> None:
         """Say something in the status of the badge, as its controller does."""
@@ -68,6 +79,12 @@ class Badges(Site):
 
         await self.until(so, f"the log has {times} times: {message}", SECONDS)
 
+    async def tells(self, end: str) -> None:
+        async def so() -> bool:
+            return (await self.message()).endswith(end)
+
+        await self.until(so, f"{CONDITION} tells: {end}", SECONDS)
+
     async def message(self) -> str:
         conditions = (await self.body())["status"]["conditions"]
         return str(next(item["message"] for item in conditions if item["type"] == CONDITION))
@@ -92,6 +109,8 @@ async def badges(own_control_plane: str, tmp_path: Path) -> AsyncIterator[Badges
             operator.kill()
             if await site.body():
                 site.patch({"spec": {"deletionProtection": False}, "metadata": {"finalizers": None}})
+            with contextlib.suppress(RuntimeError):
+                site.let_the_definition_go()
             site.undefine()
             for kind, name in (("bse", site.name), ("namespace", site.namespace)):
                 site.kubectl("delete", kind, name, "--ignore-not-found", "--wait=false")
@@ -132,8 +151,11 @@ async def test_a_definition_may_be_absent_appear_disappear_and_come_back(badges:
     assert [line["message"] for line in logged].count(UNWATCHED) == 2
     assert [line for line in logged if line["level"] not in ("INFO", "DEBUG")] == []
 
-    badges.undefine()
-    await badges.becomes(*MISSING)
+    badges.hold_the_definition()
+    badges.undefine(wait=False)
+    await badges.tells("the definition of its kind is being deleted; retrying when it is gone")
+    badges.let_the_definition_go()
+    await badges.tells(INSTALL)
     badges.delete()
     await badges.until(badges.is_gone, "the environment goes although the definition went before it", 120)
 

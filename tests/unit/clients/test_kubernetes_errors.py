@@ -107,6 +107,12 @@ def test_a_wait_that_makes_no_sense_is_none(value: str, wait: float | None) -> N
             "retrying when it is gone",
         ),
         (
+            'badges.example.org "b" is forbidden: create not allowed while custom resource definition is terminating',
+            UnavailableError,
+            "DefinitionMissing",
+            "the definition of its kind is being deleted; retrying when it is gone",
+        ),
+        (
             'pods "b" is forbidden: exceeded quota: biospark-quota, requested: pods=1, used: pods=3, limited: pods=3',
             RejectedError,
             None,
@@ -120,7 +126,7 @@ def test_a_wait_that_makes_no_sense_is_none(value: str, wait: float | None) -> N
         ),
     ],
 )
-def test_forbidden_has_three_meanings(message: str, kind: type[OutsideError], reason: str | None, says: str) -> None:
+def test_forbidden_has_four_meanings(message: str, kind: type[OutsideError], reason: str | None, says: str) -> None:
     told = translated(answer(403, message), "apply Service a/b")
     assert type(told) is kind
     assert told.reason == reason

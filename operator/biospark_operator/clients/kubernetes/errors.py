@@ -150,12 +150,17 @@ def _unfitting(message: str) -> str:
 
 
 def _forbidden(error: ApiException, purpose: str, text: str) -> OutsideError:
-    """403 has three meanings, which only the text tells apart. It is read here also where it is not repeated."""
+    """403 has four meanings, which only the text tells apart. It is read here also where it is not repeated."""
     said = _message_of(error)
     if "is being terminated" in said:
         return UnavailableError(
             f"could not {purpose}: its namespace is being deleted; retrying when it is gone",
             reason=Reason.NAMESPACE_TERMINATING,
+        )
+    if "custom resource definition is terminating" in said:
+        return UnavailableError(
+            f"could not {purpose}: the definition of its kind is being deleted; retrying when it is gone",
+            reason=Reason.DEFINITION_MISSING,
         )
     if "exceeded quota" in said:
         why = _USED.sub("", text) or "it exceeds the quota of its namespace"

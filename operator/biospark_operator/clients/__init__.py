@@ -1,1 +1,1 @@
-"""Thin, typed access to the systems outside the operator, one module each, with one error vocabulary."""
+"""Thin, typed access to the systems outside the operator, a folder each, with one error vocabulary."""

@@ -1,4 +1,4 @@
-"""Compares an object as we want it with the object as it is. Pure; used by `objects`.
+"""Compares an object as we want it with the object as it is. Pure; used by `component`.
 
 Nothing is remembered between passes, so a restart of the operator finds unchanged objects unchanged and writes
 nothing. Two sources are enough, both on the live object: its values, and `metadata.managedFields`, in which the

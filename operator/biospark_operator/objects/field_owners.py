@@ -1,4 +1,4 @@
-"""Reads from managedFields who else sets fields of an object, and what it is without our part. Pure; used by `objects`.
+"""Reads from managedFields who else sets fields of an object, and what it is without our part. Pure; for `component`.
 
 Paths are written as `drift` writes them, so that both can be compared and shown.
 """

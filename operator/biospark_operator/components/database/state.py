@@ -51,7 +51,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class SeenDatabase:
-    """A database as the server's catalogue has it.
+    """A database as the server's system catalogs have it.
 
     `is_whole` is false where DROP DATABASE was interrupted: nothing in it can be read any more.
     """

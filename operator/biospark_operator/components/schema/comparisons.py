@@ -1,7 +1,7 @@
 """Remembers what comparisons of schemas with the model found, for all databases with the same schema.
 
-What a comparison finds depends on nothing but the texts in the server's catalogue, and takes a tenth of a second of
-processor time. So it is made once for each set of texts, not once for each environment and pass.
+What a comparison finds depends on nothing but the texts in the server's system catalogs, and takes a tenth of a second
+of processor time. So it is made once for each set of texts, not once for each environment and pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a pod of the API looks like: its container, probes and rights. Pure; used by `workload`.
+"""What a pod of the API looks like: its container, probes and rights. Pure; used by `component`.
 
 It fits the Pod Security level Restricted, whatever level the namespace enforces.
 """

@@ -1,4 +1,4 @@
-"""How far the rollout of the API is: ready, on its way, or in need of a human. Used by `workload`.
+"""How far the rollout of the API is: ready, on its way, or in need of a human. Used by `component`.
 
 A rollout that is not done is explained from the pods of its new version (`obstacles` has the words). A rollout
 that Kubernetes itself has given up needs a human, whatever the cause. As long as pods of the previous version

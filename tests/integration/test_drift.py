@@ -160,7 +160,7 @@ async def test_who_fights_over_a_field_is_named_with_the_field_and_is_answered_e
     assert await env.told("Stalled") == ("True", "DriftContested")
     message = await env.message("NamespaceReady")
     quota = f"v1 ResourceQuota {env.namespace}/biospark-quota"
-    assert f"cost-controller changes spec.hard.pods of {quota} again and again" in message
+    assert f"cost-controller keeps changing spec.hard.pods of {quota}" in message
     await opponent.strikes()
     assert pods_of_the_quota(env) == "999"
     for _ in range(10):
@@ -224,7 +224,7 @@ async def test_an_object_that_is_deleted_again_and_again_is_told_as_such(env: Op
 
     opponent.strikes = strikes  # type: ignore[method-assign]
     await opponent.fights("AccessReady")
-    assert f"Role {env.namespace}/biospark-viewer is deleted again and again" in await env.message("AccessReady")
+    assert f"Role {env.namespace}/biospark-viewer keeps being deleted" in await env.message("AccessReady")
 
 
 async def test_a_manager_that_scales_the_api_is_named(env: Operated) -> None:

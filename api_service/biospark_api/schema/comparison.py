@@ -103,7 +103,7 @@ def _described(verb: str, *what: Any) -> tuple[bool, str]:
             return False, f"column {table}.{name} is missing"
         case "remove_column", _, table, Column(name=name) as column:
             required = not column.nullable and column.server_default is None and column.identity is None
-            return not required, f"column {table}.{name} is there besides{', and must be given' if required else ''}"
+            return not required, f"unexpected column {table}.{name}{', which must be given' if required else ''}"
         case "modify_type", _, table, name, _, found, wanted:
             return False, f"column {table}.{name} has the type {found} instead of {wanted}"
         case "modify_nullable", _, table, name, _, found, _:
@@ -112,7 +112,8 @@ def _described(verb: str, *what: Any) -> tuple[bool, str]:
             return False, f"column {table}.{name} has another default"
         case str(), SchemaItem() as item:
             added = verb.startswith("add_")
-            return not added and _is_harmless(item), f"{_item(item)} is {'missing' if added else 'there besides'}"
+            told = f"{_item(item)} is missing" if added else f"unexpected {_item(item)}"
+            return not added and _is_harmless(item), told
     return False, f"{verb} {' '.join(str(part) for part in what)}"
 
 

@@ -80,7 +80,7 @@ def refused(source: ObjectRef, secret: Manifest | None, environment: str) -> Blo
 def _invalid(source: ObjectRef, fault: str) -> Blocked:
     return Blocked(
         Reason.PULL_SECRET_INVALID,
-        f"{source.short} (spec.registry.pullSecretRef) {fault}; create it anew with "
+        f"{source.short} (spec.registry.pullSecretRef) {fault}; recreate it with "
         f"kubectl create secret docker-registry {source.name} -n {source.namespace}",
     )
 

@@ -1,6 +1,6 @@
 """Damps the repair of drift that keeps coming back, so that two controllers don't fight at full speed.
 
-The first repairs of a drift are made at once, the following ones ever more seldom, at most every five minutes.
+The first repairs of a drift are made at once, the following ones at growing intervals of at most five minutes.
 The same drift is the same action: target, summary, and what is wanted. When it was repaired `CONTESTED_AFTER`
 times in a row the user is told who fights over what. All else is repaired at once as before.
 
@@ -107,12 +107,12 @@ def _told(fights: Sequence[Action]) -> str:
     more = f" (and {len(fights) - 1} more)" if len(fights) > 1 else ""
     if action.verb is Verb.CREATE:
         return (
-            f"{action.target} is deleted again and again{more}, and made anew ever more seldom; find out from the "
-            "audit log of the API server who deletes it, and stop it"
+            f"{action.target} keeps being deleted{more}; it is recreated at growing intervals; find out from the "
+            "audit log of the API server who deletes it, and stop that"
         )
     fields = action.summary.removeprefix("set ")
-    what = f"changes {fields} of {action.target}" if fields != action.summary else f"undoes: {action.summary}"
+    what = f"changing {fields} of {action.target}" if fields != action.summary else f"undoing this: {action.summary}"
     return (
-        f"{who} {what} again and again{more}, and it is repaired ever more seldom; "
+        f"{who} keeps {what}{more}; it is repaired at growing intervals; "
         "stop that, or change the environment to what is wanted"
     )

@@ -215,7 +215,7 @@ async def test_a_table_besides_is_named_and_harms_nobody(one: Operated) -> None:
     one.as_owner("CREATE TABLE reports (id int)")
     report = await one.run_schema()
     assert isinstance(report.outcome, Ready)
-    assert "table reports is there besides" in report.outcome.message
+    assert "unexpected table reports" in report.outcome.message
 
 
 async def test_a_database_that_was_set_up_by_hand_is_taken_over_with_its_data(mighty: Operated) -> None:

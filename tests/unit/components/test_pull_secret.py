@@ -95,7 +95,7 @@ async def test_only_the_operators_namespace_is_a_source() -> None:
 async def test_a_secret_that_nodes_could_not_use_is_refused_without_its_values(secret: Manifest, fault: str) -> None:
     component = pull_secret.component(FakeCluster(secret), "biospark-system")
     refused = component.refuse(ENV, await component.observe(ENV))
-    words = f"Secret biospark-system/pull (spec.registry.pullSecretRef) {fault}; create it anew with {CREATE}"
+    words = f"Secret biospark-system/pull (spec.registry.pullSecretRef) {fault}; recreate it with {CREATE}"
     assert refused == Blocked(Reason.PULL_SECRET_INVALID, words)
 
 

@@ -65,7 +65,7 @@ def test_who_fights_over_what_is_told_after_some_repairs_in_a_row(contest: Conte
     told = contest.verdict("api", READY, now)
     assert isinstance(told, Blocked)
     assert told.reason == "DriftContested"
-    assert "kubectl changes spec.replicas of apps/v1 Deployment dev/api again and again" in told.message
+    assert "kubectl keeps changing spec.replicas of apps/v1 Deployment dev/api" in told.message
     assert contest.verdict("network", READY, now) is READY
 
 
@@ -94,7 +94,7 @@ def test_a_worse_problem_is_not_hidden(contest: Contest, worse: Blocked | Failed
 
 def test_an_object_that_is_deleted_again_and_again_is_told_as_such(contest: Contest) -> None:
     now = fought(contest, CONTESTED_AFTER, Action(Verb.CREATE, "v1 Service dev/api", "create Service dev/api"))[-1]
-    assert "v1 Service dev/api is deleted again and again" in contest.verdict("api", READY, now).message
+    assert "v1 Service dev/api keeps being deleted" in contest.verdict("api", READY, now).message
 
 
 def test_where_no_manager_is_known_a_webhook_is_suspected(contest: Contest) -> None:

@@ -230,24 +230,30 @@ async def pool_of(service: Service) -> AsyncIterator[Pool]:
 
 
 class Load:
-    """Requests from threads until stopped; what came back."""
+    """Requests from threads until stopped; what came back. What a request raises is raised when the load ends."""
 
     def __init__(self, request: Callable[[], Any], threads: int) -> None:
         self.results: list[Any] = []
         self._ended = threading.Event()
+        self._faults: list[Exception] = []
         self._request = request
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            self.results.append(self._request())
+        try:
+            while not self._ended.is_set():
+                self.results.append(self._request())
+        except Exception as fault:
+            self._faults.append(fault)
 
     def __enter__(self) -> "Load":
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+        if self._faults and kind is None:
+            raise self._faults[0]

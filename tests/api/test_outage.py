@@ -155,7 +155,7 @@ def test_stop_under_load_loses_no_request_that_was_accepted(server: Server, data
         def create() -> httpx.Response | None:
             try:
                 return service.client(token).post(PATIENTS, json=ada())
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError):
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError, httpx.RemoteProtocolError):
                 return None  # refused, or reset while it waited to be accepted: the count below proves which
 
         with Load(create, threads=4) as load:

@@ -89,6 +89,13 @@ async def test_the_longest_name_works(operate: Callable[[], Operated]) -> None:
     await env.torn_down()
 
 
+async def test_nothing_is_planned_for_a_namespace_that_is_refused(env: Operated) -> None:
+    env.apply(namespace={"name": OPERATOR_NAMESPACE}, mode="Plan")
+    await env.run()
+    assert await env.told("Stalled") == ("True", "NamespaceRefused")
+    assert {"plan", "inventory"}.isdisjoint(await env.status())
+
+
 async def test_the_operators_own_namespace_is_refused_and_left_alone(env: Operated) -> None:
     before = await env.client.get(ObjectRef("v1", "Namespace", None, OPERATOR_NAMESPACE))
     env.apply(namespace={"name": OPERATOR_NAMESPACE}, adoptionPolicy="IfUnowned")
@@ -97,6 +104,7 @@ async def test_the_operators_own_namespace_is_refused_and_left_alone(env: Operat
     message = await env.message("Stalled")
     assert "belongs to the operator itself" in message
     assert "another spec.namespace.name" in message
+    assert "inventory" not in await env.status(), "what stands there is taken down with the environment"
     await env.torn_down()
     after = await env.client.get(ObjectRef("v1", "Namespace", None, OPERATOR_NAMESPACE))
     assert after is not None

@@ -9,6 +9,7 @@ settings is generated from these models.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Self
@@ -279,3 +280,16 @@ class Platform(Model):
         default_factory=NetworkPeers, description="Whom the network policies of every environment let through."
     )
     limits: Limits = Field(default_factory=Limits, description="How far environments may go, whoever writes them.")
+
+
+def reserved_namespace(name: str, operator_namespace: str, platform_namespaces: Collection[str] = ()) -> str | None:
+    """Say why a namespace can't be an environment's. The CRD refuses some of them, `IfUnowned` would adopt all."""
+    if name == operator_namespace:
+        owner = "the operator itself"
+    elif name == "default" or name.startswith("kube-"):
+        owner = "Kubernetes"
+    elif name in platform_namespaces:
+        owner = "the platform (platform.network)"
+    else:
+        return None
+    return f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from biospark_operator.api.platform import reserved_namespace
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.reasons import Reason
@@ -34,7 +35,7 @@ def component(cluster: Cluster, operator_namespace: str, platform_namespaces: Co
     """Return the component; `operator_namespace` and those of the platform are never taken for an environment."""
 
     def refusal(env: Environment, seen: Seen) -> Blocked | None:
-        if why := refused(env.spec.namespace.name, operator_namespace, platform_namespaces):
+        if why := reserved_namespace(env.spec.namespace.name, operator_namespace, platform_namespaces):
             return Blocked(Reason.NAMESPACE_REFUSED, why)
         live = next((live for ref, live in seen.live.items() if ref.kind == "Namespace"), None)
         why = unconsented(env, live) if live is not None else None
@@ -75,19 +76,6 @@ def unconsented(env: Environment, live: Manifest) -> str | None:
         f"Namespace {name} exists and its administrators have not let this environment take it over; they do so with "
         f"kubectl annotate namespace {name} {ADOPTABLE_BY}={env.name}"
     )
-
-
-def refused(name: str, operator_namespace: str, platform_namespaces: Collection[str] = ()) -> str | None:
-    """Say why a namespace can't be an environment's. The CRD refuses some of them, `IfUnowned` would adopt all."""
-    if name == operator_namespace:
-        owner = "the operator itself"
-    elif name == "default" or name.startswith("kube-"):
-        owner = "Kubernetes"
-    elif name in platform_namespaces:
-        owner = "the platform (platform.network)"
-    else:
-        return None
-    return f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"
 
 
 def _namespace(env: Environment) -> Manifest:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from biospark_operator.api.platform import Platform
-from biospark_operator.api.v1alpha1.effective import effective, missing_setting
+from biospark_operator.api.platform import Platform, reserved_namespace
+from biospark_operator.api.v1alpha1.effective import effective, missing_setting, namespace_name
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.limit_rules import exceeded
 from biospark_operator.api.v1alpha1.profiles import PROFILES
@@ -36,6 +36,10 @@ def admission(platform: Platform, operator_namespace: str) -> Admission:
             return Blocked(Reason.UNSUPPORTED_FEATURE, "; ".join(str(field) for field in unsupported))
         if beyond := exceeded(resource.spec, platform.limits, operator_namespace):
             return Blocked(Reason.LIMIT_EXCEEDED, "; ".join(str(issue) for issue in beyond))
+        # Before anything is written: what stands in the inventory is taken down with the environment.
+        reserved = platform.network.namespaces()
+        if refusal := reserved_namespace(namespace_name(resource), operator_namespace, reserved):
+            return Blocked(Reason.NAMESPACE_REFUSED, refusal)
         if missing := missing_setting(resource.spec, platform):
             return Blocked(Reason.PLATFORM_SETTING_MISSING, missing)
         annotations = body["metadata"].get("annotations") or {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.api.platform import NetworkPeers, Platform
+from biospark_operator.api.platform import NetworkPeers, Platform, reserved_namespace
 from biospark_operator.api.v1alpha1.quantities import parse_quantity
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import Manifest
@@ -84,7 +84,7 @@ def test_the_defaults_of_a_container_fit_a_small_quota() -> None:
     [("biospark-system", "the operator itself"), ("default", "Kubernetes"), ("kube-system", "Kubernetes")],
 )
 def test_namespaces_of_others_are_never_an_environments(name: str, owner: str) -> None:
-    assert namespace.refused(name, "biospark-system") == (
+    assert reserved_namespace(name, "biospark-system") == (
         f"namespace {name} belongs to {owner}; create the environment with another spec.namespace.name"
     )
 

@@ -89,3 +89,12 @@ def test_a_wish_for_what_needs_a_database_without_a_server_is_not_ignored(wish: 
     assert refused.reason == Reason.PLATFORM_SETTING_MISSING
     assert "spec.database.server" in refused.message
     assert isinstance(admit(body(**{**wish, "database": {**wish.get("database", {}), "server": SERVER}})), Environment)
+
+
+@pytest.mark.parametrize("name", ["biospark-system", "kong", "monitoring"])
+def test_namespaces_that_are_not_for_environments_are_refused_before_anything_is_written(name: str) -> None:
+    resource = body()
+    resource["spec"]["namespace"] = {"name": name}
+    refused = admission(Platform(), "biospark-system")(resource)
+    assert isinstance(refused, Blocked)
+    assert f"namespace {name} belongs to" in refused.message

@@ -15,16 +15,14 @@ from typing import Any
 
 from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity, Removed
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome
-from biospark_operator.objects.kinds import Kind
-
-
-def _no_targets(env: Environment) -> Sequence[str]:
-    return ()
 
 
 @dataclass(frozen=True)
 class Deferred:
-    """Stands for the component that `load` imports and makes; satisfies `engine.component.Component`."""
+    """Stands for the component that `load` imports and makes; satisfies `engine.component.Component`.
+
+    It is for components that the inventory has nothing of, and that make no Kubernetes objects.
+    """
 
     name: str
     condition: str
@@ -32,8 +30,6 @@ class Deferred:
     outside: bool
     load: Callable[[], AnyComponent]
     when: Callable[[Environment], bool] = field(default=lambda _: True)
-    kinds: frozenset[Kind] = frozenset()
-    made: Callable[[Environment], Sequence[str]] = _no_targets
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False, compare=False)
 
     @cached_property
@@ -42,18 +38,20 @@ class Deferred:
         return self.load()
 
     async def _loaded(self) -> AnyComponent:
-        # Imports take a second of processor time. In a thread they slow other passes down, and hold up none; a Lease
-        # is renewed meanwhile.
-        async with self._loading:
-            return await asyncio.to_thread(lambda: self.component)
+        if "component" not in self.__dict__:
+            # Imports take a second of processor time. In a thread they slow other passes down, and hold up none; a
+            # Lease is renewed meanwhile.
+            async with self._loading:
+                return await asyncio.to_thread(lambda: self.component)
+        return self.component
 
     def enabled(self, env: Environment) -> bool:
         """Whether `when` says so."""
         return self.when(env)
 
     def targets(self, env: Environment) -> Sequence[str]:
-        """Return what `made` says."""
-        return self.made(env)
+        """Return nothing: what is asked for before anything is imported can't be asked of the component."""
+        return ()
 
     async def observe(self, env: Environment) -> Any:
         """Let the component observe."""

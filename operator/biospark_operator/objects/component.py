@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 from biospark_operator.api.v1alpha1.environment import KIND
@@ -138,6 +139,10 @@ class ObjectsComponent:
     #: Whether a field is one that this operator changes from time to time, so that its change repairs nothing.
     routine: Callable[[str], bool] = lambda _: False
     field_manager: str = field(default=FIELD_MANAGER, repr=False)
+
+    @cached_property
+    def _declared(self) -> Mapping[tuple[str, str], Kind]:
+        return {kind.key: kind for kind in self.kinds}
 
     def enabled(self, env: Environment) -> bool:
         """Whether `when` says so."""
@@ -268,9 +273,9 @@ class ObjectsComponent:
         """Return what `assess` says; without one it is ready once every object is there and in order."""
         if self.assess is not None:
             return self.assess(env, seen)
-        declared, waited_for = {kind.key: kind for kind in self.kinds}, ""
+        waited_for = ""
         for ref in seen.desired:
-            live, kind = seen.live.get(ref), declared.get((ref.api_version, ref.kind))
+            live, kind = seen.live.get(ref), self._declared.get((ref.api_version, ref.kind))
             if live is None:
                 waited_for = waited_for or f"{ref.short} does not exist yet"
             elif kind is not None and not kind.status_matters:

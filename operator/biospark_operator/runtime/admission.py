@@ -25,6 +25,7 @@ from biospark_operator.engine.passes import Admission
 
 def admission(platform: Platform, operator_namespace: str) -> Admission:
     """Return the admission of an operator with these platform settings that runs in this namespace."""
+    reserved = platform.network.namespaces()
 
     def admit(body: Mapping[str, Any]) -> Environment | Blocked:
         try:
@@ -37,7 +38,6 @@ def admission(platform: Platform, operator_namespace: str) -> Admission:
         if beyond := exceeded(resource.spec, platform.limits, operator_namespace):
             return Blocked(Reason.LIMIT_EXCEEDED, "; ".join(str(issue) for issue in beyond))
         # Before anything is written: what stands in the inventory is taken down with the environment.
-        reserved = platform.network.namespaces()
         if refusal := reserved_namespace(namespace_name(resource), operator_namespace, reserved):
             return Blocked(Reason.NAMESPACE_REFUSED, refusal)
         if missing := missing_setting(resource.spec, platform):

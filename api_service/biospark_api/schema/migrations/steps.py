@@ -61,6 +61,28 @@ class OnlineIndex:
 Step = Script | OnlineIndex
 
 
+def revoked(table: str, privileges: str) -> str:
+    """The statement that takes privileges on a new table from everybody but its owner, and all from PUBLIC.
+
+    Default privileges may give the API's role, whatever its name, every right on each new table. Its text is in the
+    checksums of revisions, so it never changes.
+    """
+    return f"""
+DO $$
+DECLARE grantee regrole;
+BEGIN
+    FOR grantee IN
+        SELECT DISTINCT entry.grantee::regrole
+        FROM pg_class, aclexplode(relacl) AS entry
+        WHERE pg_class.oid = '{table}'::regclass AND entry.grantee NOT IN (0, relowner)
+    LOOP
+        EXECUTE 'REVOKE {privileges} ON {table} FROM ' || grantee;
+    END LOOP;
+    REVOKE ALL ON {table} FROM PUBLIC;
+END $$
+"""  # noqa: S608 - names of ours
+
+
 def run(steps: Sequence[Step], context: MigrationContext) -> None:
     """Run the steps of a revision, one after another."""
     for step in steps:

@@ -26,21 +26,7 @@ CREATE INDEX idx_audit_log_target ON audit_log (target, id);
 CREATE INDEX idx_audit_log_at ON audit_log (at);
 """
 
-# Default privileges may give the API's role, whatever its name, every right on each new table.
-_APPEND_ONLY = """
-DO $$
-DECLARE grantee regrole;
-BEGIN
-    FOR grantee IN
-        SELECT DISTINCT entry.grantee::regrole
-        FROM pg_class, aclexplode(relacl) AS entry
-        WHERE pg_class.oid = 'audit_log'::regclass AND entry.grantee NOT IN (0, relowner)
-    LOOP
-        EXECUTE 'REVOKE UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON audit_log FROM ' || grantee;
-    END LOOP;
-    REVOKE ALL ON audit_log FROM PUBLIC;
-END $$
-"""
+_APPEND_ONLY = steps.revoked("audit_log", "UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER")
 
 # The DO statement takes rights away, no rows.
 STEPS = (Script(_TABLE), Script(_APPEND_ONLY, keeps_data=True))

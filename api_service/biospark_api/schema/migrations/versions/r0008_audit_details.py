@@ -19,19 +19,8 @@ CREATE TABLE retention (
     subject VARCHAR(50) PRIMARY KEY,
     days INTEGER NOT NULL CONSTRAINT retention_days_check CHECK (days > 0)
 );
-DO $$
-DECLARE grantee regrole;
-BEGIN
-    FOR grantee IN
-        SELECT DISTINCT entry.grantee::regrole
-        FROM pg_class, aclexplode(relacl) AS entry
-        WHERE pg_class.oid = 'retention'::regclass AND entry.grantee NOT IN (0, relowner)
-    LOOP
-        EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER ON retention FROM ' || grantee;
-    END LOOP;
-    REVOKE ALL ON retention FROM PUBLIC;
-END $$;
 """
+_READ_ONLY = steps.revoked("retention", "INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER").rstrip()
 
 # As its owner, who may do what its caller may not. Anybody may call it: it only does what the owner has decided.
 _PURGE = """
@@ -52,7 +41,7 @@ GRANT EXECUTE ON FUNCTION public.purge_audit_log(integer) TO PUBLIC;
 # The DO statement takes rights away.
 STEPS = (
     Script(_COLUMNS),
-    Script(_RETENTION, keeps_data=True),
+    Script(f"{_RETENTION}{_READ_ONLY};", keeps_data=True),
     Script(_PURGE),
     OnlineIndex("idx_audit_log_shown", "ON audit_log USING gin (shown)"),
 )

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.api.platform import Platform
-from biospark_operator.components import catalog
 from biospark_operator.components.access import GRANTED_RULES
 from biospark_operator.objects import kinds
 from biospark_operator.objects.kinds import Kind
 from biospark_operator.runtime.leader import LeaseElection
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.components import COMPONENTS
 from tests.unit.chart.helm import CHART, Helm, Manifest
 
 NAME = "biospark-operator"
@@ -23,7 +21,7 @@ KINDS = {"ClusterRole", "Role"}
 
 
 #: All that components make or list in Kubernetes.
-DECLARED = kinds.kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
+DECLARED = kinds.kinds_of(COMPONENTS)
 #: What the process does beside that in the cluster: it follows environments and definitions, and reports.
 OF_THE_PROCESS = {
     *(("biospark.ai", "biosparkenvironments", verb) for verb in ("get", "list", "watch", "patch")),
@@ -32,10 +30,8 @@ OF_THE_PROCESS = {
     ("events.k8s.io", "events", "create"),
 }
 
-Right = tuple[str, str, str]
 
-
-def rights(rules: Sequence[Mapping[str, Any]]) -> set[Right]:
+def rights(rules: Sequence[Mapping[str, Any]]) -> set[kinds.Right]:
     """Rules taken apart into (group, resource, verb)."""
     return {right for rule in rules for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])}
 
@@ -46,7 +42,7 @@ def roles(helm: Helm) -> Sequence[Manifest]:
 
 
 @pytest.fixture(scope="module")
-def operators(roles: Sequence[Manifest]) -> Mapping[str, set[Right]]:
+def operators(roles: Sequence[Manifest]) -> Mapping[str, set[kinds.Right]]:
     """The rights of the operator in the whole cluster, by role."""
     cluster = [role for role in roles if role["kind"] == "ClusterRole"]
     return {role["metadata"]["name"]: rights(role["rules"]) for role in cluster}
@@ -59,13 +55,13 @@ def test_no_right_is_a_wildcard_or_leads_to_more_rights(roles: Sequence[Manifest
 
 
 def test_the_operator_can_do_in_the_cluster_what_its_components_declare_and_nothing_beyond(
-    operators: Mapping[str, set[Right]],
+    operators: Mapping[str, set[kinds.Right]],
 ) -> None:
     assert operators[NAME] - OF_THE_PROCESS == kinds.rights(DECLARED)
 
 
 def test_a_kind_without_rights_and_a_right_without_a_kind_are_both_noticed(
-    operators: Mapping[str, set[Right]],
+    operators: Mapping[str, set[kinds.Right]],
 ) -> None:
     beside = operators[NAME] - OF_THE_PROCESS
     certificate = Kind("cert-manager.io/v1", "Certificate", "certificates", optional=True)
@@ -75,7 +71,7 @@ def test_a_kind_without_rights_and_a_right_without_a_kind_are_both_noticed(
 
 
 def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environments(
-    operators: Mapping[str, set[Right]],
+    operators: Mapping[str, set[kinds.Right]],
 ) -> None:
     found = {(resource, verb) for group, resource, verb in operators[NAME] if group == "biospark.ai"}
     environments = {("biosparkenvironments", verb) for verb in ("get", "list", "watch", "patch")}
@@ -83,7 +79,7 @@ def test_the_operator_never_writes_a_spec_by_replacing_it_nor_deletes_environmen
 
 
 def test_the_grants_are_exactly_what_the_roles_in_environments_contain(
-    operators: Mapping[str, set[Right]],
+    operators: Mapping[str, set[kinds.Right]],
 ) -> None:
     assert operators[GRANTS] == rights(GRANTED_RULES)
 

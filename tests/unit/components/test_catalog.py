@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.clients.kubernetes.objects import ObjectRef
-from biospark_operator.components import catalog
 from biospark_operator.engine.graph import in_order
 from biospark_operator.objects.kinds import LISTS, Kind, kinds_of
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.components import COMPONENTS
 from tests.fakes.environments import environment
 
 EVERYTHING: dict[str, Any] = {
@@ -22,7 +20,6 @@ EVERYTHING: dict[str, Any] = {
     "database": {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}},
     "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}},
 }
-COMPONENTS = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
 
 
 def test_the_namespace_comes_first_and_the_api_last() -> None:

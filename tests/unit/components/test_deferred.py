@@ -8,20 +8,14 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.api.platform import Platform
-from biospark_operator.components import catalog
 from biospark_operator.components.deferred import Deferred
 from biospark_operator.engine.component import Identity, Removed
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.components import COMPONENTS
 from tests.fakes.environments import environment
 
 SERVER = {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}}
 ENVIRONMENTS = {"without a database": environment(), "with one": environment(database=SERVER)}
-DEFERRED = [
-    component
-    for component in catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
-    if isinstance(component, Deferred)
-]
+DEFERRED = [component for component in COMPONENTS if isinstance(component, Deferred)]
 
 
 def test_at_its_start_the_operator_imports_nothing_that_a_database_alone_needs() -> None:

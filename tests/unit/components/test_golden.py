@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from biospark_operator.api.platform import Platform
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components import catalog
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.components import COMPONENTS
 from tests.fakes.environments import environment
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "components"
-COMPONENTS = catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system")
 
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "development": {"profile": "Development"},

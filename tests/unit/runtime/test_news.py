@@ -6,16 +6,11 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.api.platform import Platform
-from biospark_operator.components import catalog
 from biospark_operator.objects.kinds import kinds_of
 from biospark_operator.runtime import news
-from tests.fakes.cluster import FakeCluster
+from tests.fakes.components import COMPONENTS
 
-DECLARED = {
-    kind.kind: kind.status_matters
-    for kind in kinds_of(catalog.components(FakeCluster(), Platform(), operator_namespace="biospark-system"))
-}
+DECLARED = {kind.kind: kind.status_matters for kind in kinds_of(COMPONENTS)}
 
 
 def concerned(before: Any, after: Any) -> frozenset[str]:

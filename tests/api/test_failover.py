@@ -61,9 +61,11 @@ def test_a_change_after_a_failover_is_made_once_or_refused(start: Callable[..., 
     client = _with_idle_connections(service, 6)
     _fail_over(service)
     statuses = [client.post(PATIENTS, json=ada()).status_code for _ in range(4)]
-    assert statuses == [503, 201, 201, 201], "the connections beside the first are not tried"
+    # The entries of the audit log are written beside: they may be the first to meet the failover.
+    assert statuses[0] in (201, 503)
+    assert statuses[1:] == [201, 201, 201], "the connections beside the first are not tried"
     with service.server.connect(service.database) as admin:
-        assert admin.execute("SELECT count(*) FROM patients").fetchone() == (3,)
+        assert admin.execute("SELECT count(*) FROM patients").fetchone() == (statuses.count(201),)
 
 
 def test_a_token_is_checked_again_before_a_change(start: Callable[..., Service]) -> None:

@@ -100,7 +100,8 @@ async def leads(site: Site, replica: Replica, seconds: float) -> float:
         return await holder(site.client) == replica.name
 
     await site.until(holds, f"{replica.name} leads", seconds)
-    return next(filter(taking, replica.proxy.calls)).at
+    # The Lease may name the replica before its proxy has seen the answer.
+    return (await replica.proxy.wait_for(taking)).at
 
 
 def last_renewal(replica: Replica) -> float:

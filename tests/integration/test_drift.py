@@ -239,4 +239,4 @@ async def test_a_manager_that_scales_the_api_is_named(env: Operated) -> None:
     opponent.strikes = strikes  # type: ignore[method-assign]
     await opponent.fights("WorkloadReady")
     message = await env.message("WorkloadReady")
-    assert f"kubectl changes spec.replicas of apps/v1 Deployment {env.namespace}/biospark-api" in message
+    assert f"kubectl keeps changing spec.replicas of apps/v1 Deployment {env.namespace}/biospark-api" in message

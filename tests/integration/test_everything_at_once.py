@@ -176,7 +176,7 @@ async def test_somebody_who_changes_a_field_all_the_time_is_named_and_costs_few_
 
     await site.until(contested, "who fights is named", 60)
     message = next(c["message"] for c in (await site.body())["status"]["conditions"] if c["type"] == "NamespaceReady")
-    assert "cost-controller changes spec.hard.pods" in message
+    assert "cost-controller keeps changing spec.hard.pods" in message
     assert 5 <= answers <= 7
     assert (site.operator.metric(updates) or 0) - before <= answers
     for one in (site, other):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.api.platform import Platform
+from biospark_operator.components.secrets.store import KubernetesSecrets
 from biospark_operator.components.workload import component as workload
 from biospark_operator.engine.convergence import converge
 from biospark_operator.runtime.admission import identity_of
@@ -89,7 +90,7 @@ async def test_a_container_that_reads_our_secret_is_named_and_a_sidecar_is_let_b
 ) -> None:
     env.apply()
     await env.settle()
-    made = workload.component(env.client, Platform())
+    made = workload.component(env.client, Platform(), KubernetesSecrets(env.client, "database"))
     with_database = environment(env.name, database=DATABASE)
     of_this = replace(with_database, identity=identity_of(await env.body()))
     await converge(made, of_this, apply=True, leadership=SoleReplica())

@@ -10,6 +10,7 @@ from biospark_operator.clients.postgres.server import Servers
 from biospark_operator.components import access, database, namespace, network, pull_secret, schema
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.secrets import component as secrets
+from biospark_operator.components.secrets.store import KubernetesSecrets
 from biospark_operator.components.workload import component as workload
 from biospark_operator.engine.component import AnyComponent, Environment
 from biospark_operator.objects.component import Cluster, ObjectsComponent
@@ -25,15 +26,16 @@ def components(
     close them.
     """
     servers_of_databases = Access(cluster, servers or Servers(), operator_namespace, platform.database)
+    credentials = KubernetesSecrets(cluster, database.NAME)
     return (
         namespace.component(cluster, operator_namespace, platform.network.namespaces()),
         access.component(cluster),
         pull_secret.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
-        database.DatabaseComponent(servers_of_databases),
+        database.DatabaseComponent(servers_of_databases, credentials),
         schema.deferred(servers_of_databases),
         secrets.component(cluster),
-        workload.component(cluster, platform),
+        workload.component(cluster, platform, credentials),
     )
 
 

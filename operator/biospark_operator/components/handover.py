@@ -1,61 +1,77 @@
-"""How one component hands something to the API's pods, and learns that all of them have taken it up.
+"""Handovers: one component gives a credential to pods that another one makes, and neither knows the other.
 
-What is handed over carries the moment at which it was made. Pods whose template carries another moment are replaced,
-and once all of them have the new one, whatever the old ones used may go. Neither component looks at how the other
-does its part: the giver asks `taken_up`, the taker applies `taken`.
+The giver keeps the credential in a store, with a stamp: a note that is new with each new value and tells nothing of it.
+The taker writes the stamp on its pods' template, so that they are replaced. From there the giver learns which one all
+pods have: what an earlier one opened may be closed. A handover is the pair of these two places, written down here once.
 
-The moments are where earlier versions wrote them, so that an upgrade replaces no pod.
+A signing key is handed over without a stamp: pods read the file again and should go on (see `workload.settings`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components.names import API
+from biospark_operator.components.secrets.store import CredentialStore, Slot
 from biospark_operator.engine.component import Environment
 from biospark_operator.objects import readiness
+from biospark_operator.objects.component import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Uptake:
+    """Which stamp all pods have. None while they are being replaced, or have none."""
+
+    has_pods: bool = False
+    stamp: str | None = None
+
+    def is_done(self, stamp: str) -> bool:
+        """Whether no pod is without the credential of this stamp."""
+        return not self.has_pods or self.stamp == stamp
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Something that is handed over; `annotation` has its moment, on what is handed over and on the pods' template."""
+    """A credential by its name in the store, and where its stamp is: as a note there, as an annotation on the pods."""
 
+    credential: str
+    note: str
     annotation: str
+    #: The Deployment that takes it.
+    taker: str = API
 
-    def offered(self, given: Manifest | None) -> str | None:
-        """Return the moment that what is handed over carries, or None where it says none."""
-        return _annotations((given or {}).get("metadata")).get(self.annotation)
+    def given(self, slot: Slot) -> str | None:
+        """Return the stamp of what is in the store."""
+        return slot.held.notes.get(self.note) if slot.held is not None else None
 
-    def taken(self, deployment: Manifest, given: Manifest | None) -> Manifest:
-        """Return the Deployment whose pods have taken up what is given. Without a moment it stays as it is."""
-        if (moment := self.offered(given)) is None:
-            return deployment
+    async def taken(self, store: CredentialStore, env: Environment, deployment: Manifest) -> Manifest:
+        """Return the Deployment with pods that take what is in the store now."""
+        stamp = self.given(await store.read(env, self.credential))
+        return deployment if stamp is None else self.stamped(deployment, stamp)
+
+    def stamped(self, deployment: Manifest, stamp: str) -> Manifest:
+        """Return the Deployment with a stamp on its pods. Pure."""
         template = deployment["spec"]["template"]
-        notes = {**_annotations(template.get("metadata")), self.annotation: moment}
-        metadata = {**template.get("metadata", {}), "annotations": notes}
-        return {**deployment, "spec": {**deployment["spec"], "template": {**template, "metadata": metadata}}}
+        notes = {**template["metadata"].get("annotations", {}), self.annotation: stamp}
+        marked = {**template, "metadata": {**template["metadata"], "annotations": notes}}
+        return {**deployment, "spec": {**deployment["spec"], "template": marked}}
 
-    def taken_up(self, deployment: Manifest | None) -> str | None:
-        """Return the moment that all pods have, or None while they don't agree, and where there are none."""
-        if deployment is None or readiness.unready(deployment) is not None:
-            return None
-        return _annotations(deployment["spec"]["template"].get("metadata")).get(self.annotation)
+    async def uptake(self, cluster: Cluster, env: Environment) -> Uptake:
+        """Look at the pods."""
+        return self.uptake_of(
+            await cluster.get(ObjectRef("apps/v1", "Deployment", env.spec.namespace.name, self.taker))
+        )
 
-    def is_its_field(self, path: str) -> bool:
-        """Whether a field of the Deployment, as drift names it, is one that handing over changes from time to time."""
-        return path.startswith("spec.template.metadata.annotations")
-
-
-#: The API's login to its database.
-DATABASE_LOGIN = Handover("biospark.ai/rotated-at")
-
-
-def takers(env: Environment) -> ObjectRef:
-    """Return the Deployment whose pods take things up."""
-    return ObjectRef("apps/v1", "Deployment", env.spec.namespace.name, API)
+    def uptake_of(self, deployment: Manifest | None) -> Uptake:
+        """Return what a Deployment says of its pods. Pure."""
+        if deployment is None:
+            return Uptake()
+        if readiness.unready(deployment) is not None:
+            return Uptake(has_pods=True)
+        notes = (deployment["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+        return Uptake(has_pods=True, stamp=notes.get(self.annotation))
 
 
-def _annotations(metadata: Mapping[str, Mapping[str, str]] | None) -> Mapping[str, str]:
-    return (metadata or {}).get("annotations") or {}
+#: The login of the API. The annotation is on pods that run, so another name would replace all of them.
+DATABASE_LOGIN = Handover("biospark-database", "rotated-at", "biospark.ai/rotated-at")

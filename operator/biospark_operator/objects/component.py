@@ -1,9 +1,10 @@
 """A component made of Kubernetes objects: one class over a pure builder of manifests.
 
 The builder says what shall exist; this gives it ownership, server-side apply, drift repair, readiness and
-deletion. What a component needs beyond that it adds as a function: what else to read (`sources`) and what of it goes
-in (`fill`), when nothing may be done (`refusal`), what is made only when it is written (`complete`), what else to look
-at while not ready (`evidence`), how to judge (`assess`), what to tell in the status (`tell`).
+deletion. What a component needs beyond that it adds as a function: what other components hand over (`receive`), what
+else to read (`sources`) and what of it goes in (`fill`), when nothing may be done (`refusal`), what is made only when
+it is written (`complete`), what else to look at while not ready (`evidence`), how to judge (`assess`), what to tell in
+the status (`tell`).
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ Sources = Callable[[Environment], Sequence[ObjectRef]]
 #: Gets the manifest, the object as it is or None, and what there is of the sources. Pure.
 Fill = Callable[[Environment, Manifest, Manifest | None, Mapping[ObjectRef, Manifest]], Manifest]
 Refusal = Callable[[Environment, Seen], Blocked | Failed | None]
+Receive = Callable[[Environment, Manifest], Awaitable[Manifest]]
 Complete = Callable[[Environment, Manifest], Awaitable[Manifest]]
 Evidence = Callable[[Environment, Seen], Awaitable[Sequence[Manifest]]]
 Assess = Callable[[Environment, Seen], Outcome]
@@ -128,6 +130,7 @@ class ObjectsComponent:
     when: Callable[[Environment], bool] = lambda _: True
     sources: Sources = lambda _: ()
     fill: Fill | None = None
+    receive: Receive | None = None
     refusal: Refusal = lambda *_: None
     complete: Complete | None = None
     evidence: Evidence | None = None
@@ -158,8 +161,10 @@ class ObjectsComponent:
 
     async def observe(self, env: Environment) -> Seen:
         """Read every object that shall be, what goes into them, and the evidence if one is not in order."""
-        desired = {ObjectRef.of(manifest): manifest for manifest in self.rendered(env)}
-        live, sources = await asyncio.gather(self._there(desired), self._there(self.sources(env)))
+        manifests = {ObjectRef.of(manifest): manifest for manifest in self.rendered(env)}
+        live, sources, desired = await asyncio.gather(
+            self._there(manifests), self._there(self.sources(env)), self._received(env, manifests)
+        )
         if self.fill is not None:
             desired = {ref: self.fill(env, manifest, live.get(ref), sources) for ref, manifest in desired.items()}
         for ref, there in live.items():
@@ -174,6 +179,11 @@ class ObjectsComponent:
         if isinstance(self._assessed(env, seen), Ready):
             return replace(seen, strangers=await self._strangers(env)) if self.strangers else seen
         return replace(seen, evidence=await self.evidence(env, seen)) if self.evidence else seen
+
+    async def _received(self, env: Environment, manifests: Mapping[ObjectRef, Manifest]) -> dict[ObjectRef, Manifest]:
+        if self.receive is None:
+            return dict(manifests)
+        return {ref: await self.receive(env, manifest) for ref, manifest in manifests.items()}
 
     async def _strangers(self, env: Environment) -> Sequence[Manifest]:
         if self.strangers is None:

@@ -5,7 +5,6 @@ PostgreSQL is real; Secrets and the Deployment are in a dictionary, and time goe
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,9 +26,11 @@ from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.schema.comparisons import Comparisons
 from biospark_operator.components.schema.component import SchemaComponent
 from biospark_operator.components.schema.migration import Runs
+from biospark_operator.components.secrets.store import KubernetesSecrets
 from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge
 from biospark_operator.engine.outcome import Progressing
+from biospark_operator.objects import secret_values
 from biospark_operator.runtime.leader import SoleReplica
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
@@ -113,7 +114,14 @@ class Operated:
     @property
     def component(self) -> DatabaseComponent:
         """The component, on this test's clock."""
-        return DatabaseComponent(Access(self.cluster, self.servers, OPERATOR_NAMESPACE), lambda: self.now, self.quiet)
+        return DatabaseComponent(
+            Access(self.cluster, self.servers, OPERATOR_NAMESPACE), self.store, lambda: self.now, self.quiet
+        )
+
+    @property
+    def store(self) -> KubernetesSecrets:
+        """Where the credentials are."""
+        return KubernetesSecrets(self.cluster, "database")
 
     @property
     def schema(self) -> SchemaComponent:
@@ -196,8 +204,7 @@ class Operated:
     def secret(self, name: str = credentials.APP_SECRET) -> dict[str, str]:
         """Return what a Secret of the environment holds."""
         ref = ObjectRef("v1", "Secret", self.env.spec.namespace.name, name)
-        data = self.cluster.objects[ref]["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return dict(secret_values.texts(self.cluster.objects[ref]))
 
     def roll_out(self, *, finished: bool = True) -> None:
         """Let the pods of the API have the credentials of the moment, or with `finished` False begin to."""
@@ -256,4 +263,4 @@ class Operated:
 
 def encoded(values: Mapping[str, str]) -> dict[str, str]:
     """Return the data of a Secret."""
-    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {key: secret_values.encoded(value) for key, value in values.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,9 +34,12 @@ from biospark_operator.components.database.state import (
     SeenRole,
     SeenServer,
 )
-from biospark_operator.components.handover import DATABASE_LOGIN
+from biospark_operator.components.handover import Uptake
+from biospark_operator.components.secrets.store import Credential, KubernetesSecrets, Slot
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.outcome import Blocked, Failed
+from biospark_operator.objects.ownership import Origin, Standing
+from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,9 +60,21 @@ def server(**changes: Any) -> SeenServer:
     return replace(SeenServer(180006, "18.6", False, "admin", False, "C.UTF-8"), **changes)
 
 
+STORE = KubernetesSecrets(FakeCluster(), "database")
+
+
 def nothing(**changes: Any) -> Seen:
     """Return a server without anything of ours."""
-    return replace(Seen(server(), "db.example:5432", NOW), **changes)
+    return replace(Seen(server(), "db.example:5432", NOW, slots=slots()), **changes)
+
+
+def slots(*secrets: Manifest) -> dict[str, Slot]:
+    """Return what the store has, as it was read of Secrets."""
+    live = {found["metadata"]["name"]: found for found in secrets}
+    return {
+        account.secret: STORE.slot(env(), account.secret, live.get(account.secret))
+        for account in credentials.accounts(NAMES)
+    }
 
 
 def everything(**changes: Any) -> Seen:
@@ -86,7 +100,7 @@ def everything(**changes: Any) -> Seen:
         inside=Inside(
             public_grants=frozenset({Grant(NAMES.app, "USAGE"), Grant(NAMES.reader, "USAGE")}), defaults=defaults
         ),
-        secrets={account.secret: secret(account.secret, account.logins[0]) for account in credentials.accounts(NAMES)},
+        slots=slots(*(secret(account.secret, account.logins[0]) for account in credentials.accounts(NAMES))),
         login_works=True,
         **changes,
     )
@@ -94,11 +108,11 @@ def everything(**changes: Any) -> Seen:
 
 def secret(name: str, user: str, rotated_at: datetime = NOW) -> Manifest:
     """Return a Secret as the operator applied it."""
-    account = next(account for account in credentials.accounts(NAMES) if account.secret == name)
     held = credentials.Credentials(user, "p" * 43, rotated_at)
     specified = env()
     assert specified.spec.database.server
-    made = credentials.manifest(specified, specified.spec.database.server, account, held, None)
+    wanted_ = credentials.handed_over(specified, specified.spec.database.server, held, None)
+    made = STORE.manifest(specified, name, wanted_)
     metadata = {key: value for key, value in made["metadata"].items() if key not in ("name", "namespace")}
     fields = {f"f:{key}": _tree(value) for key, value in {**made, "metadata": metadata}.items() if key in _APPLIED}
     entry = {"manager": "biospark-operator", "operation": "Apply", "fieldsV1": fields}
@@ -256,15 +270,14 @@ def test_the_uri_of_the_credentials_works_as_it_is(host: str, authority: bytes |
         wanted_server["caSecretRef"] = {"name": "ca"}
     specified = environment(database={"server": wanted_server, "name": "a-b_C"})
     assert specified.spec.database.server
-    account, _ = credentials.accounts(Names("a-b_C"))
     held = credentials.Credentials("a-b_C_app_1", "p/?#@:%& ü", NOW)
-    made = credentials.manifest(specified, specified.spec.database.server, account, held, authority)
+    made = credentials.handed_over(specified, specified.spec.database.server, held, authority)
     expected = {"host": host, "port": "6432", "dbname": "a-b_C", "user": "a-b_C_app_1", "password": "p/?#@:%& ü"}
     if authority:
         expected |= {"sslmode": "verify-full", "sslrootcert": "/etc/biospark/database/ca.crt"}
     else:
         expected |= {"sslmode": "require"}
-    assert conninfo_to_dict(base64.b64decode(made["data"]["uri"]).decode()) == expected
+    assert conninfo_to_dict(made.text("uri")) == expected
 
 
 def test_a_database_that_was_created_and_not_marked_is_marked() -> None:
@@ -318,10 +331,11 @@ def rotating(**changes: Any) -> Seen:
     """Return a server after the Secret was written: both logins are there."""
     seen = everything()
     second = NAMES.logins[1]
-    secrets = {**seen.secrets, credentials.APP_SECRET: secret(credentials.APP_SECRET, second)}
+    secrets = {**seen.slots, **slots(secret(credentials.APP_SECRET, second))}
+    secrets[credentials.READER_SECRET] = seen.slots[credentials.READER_SECRET]
     roles = {**seen.roles, second: replace(seen.roles[APP_1], name=second)}
     memberships = (*seen.memberships, Membership(NAMES.app, second, "admin"))
-    made = replace(seen, secrets=secrets, roles=roles, memberships=memberships, now=NOW + timedelta(hours=1))
+    made = replace(seen, slots=secrets, roles=roles, memberships=memberships, now=NOW + timedelta(hours=1))
     return replace(made, **changes)
 
 
@@ -329,9 +343,9 @@ def rotating(**changes: Any) -> Seen:
     ("seen", "dropped"),
     [
         (rotating(), True),
-        (rotating(has_pods=True, rolled_out=credentials.stamp(NOW)), True),
-        (rotating(has_pods=True, rolled_out=None), False),
-        (rotating(has_pods=True, rolled_out="2020-01-01T00:00:00Z"), False),
+        (rotating(uptake=Uptake(True, credentials.stamp(NOW))), True),
+        (rotating(uptake=Uptake(True)), False),
+        (rotating(uptake=Uptake(True, "2020-01-01T00:00:00Z")), False),
         (rotating(sessions={APP_1: 1}), False),
         (rotating(now=NOW + timedelta(seconds=59)), False),
     ],
@@ -360,9 +374,8 @@ def test_the_profile_says_when_credentials_are_due(hours: int, due: bool) -> Non
 )
 def test_credentials_that_are_not_ours_are_none(data: dict[str, str]) -> None:
     account, _ = credentials.accounts(NAMES)
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-    notes = {"annotations": {DATABASE_LOGIN.annotation: credentials.stamp(NOW)}}
-    assert credentials.stored(account, {"data": encoded, "metadata": notes}) is None
+    held = Credential({key: value.encode() for key, value in data.items()}, {"rotated-at": credentials.stamp(NOW)})
+    assert credentials.stored(account, Slot(account.secret, "id", "where", held)) is None
 
 
 @pytest.mark.parametrize("database", ["a", "x" * 50, "x" * 58, "x" * 63, "_" * 57])

@@ -10,13 +10,13 @@ import pytest
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
-from biospark_operator.components.database.credentials import APP_SECRET
 from biospark_operator.components.handover import DATABASE_LOGIN
+from biospark_operator.components.secrets.store import KubernetesSecrets
 from biospark_operator.components.workload import component as workload
 from biospark_operator.engine import status
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Ready
-from biospark_operator.objects.component import Seen
+from biospark_operator.objects.component import ObjectsComponent, Seen
 from biospark_operator.objects.ownership import marked
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
@@ -140,14 +140,14 @@ async def test_turning_autoscaling_on_never_drops_replicas(
 ) -> None:
     env = environment(api=AUTOSCALING)
     cluster = FakeCluster(*([] if replicas is None else [live_deployment(env, replicas, owner)]))
-    seen = await workload.component(cluster, Platform()).observe(env)
+    seen = await component_on(cluster).observe(env)
     deployment = next(manifest for manifest in seen.desired.values() if manifest["kind"] == "Deployment")
     assert deployment["spec"].get("replicas") == applied
 
 
 async def test_a_missing_image_needs_a_human_and_takes_nothing_away() -> None:
     env = environment(image=None)
-    component = workload.component(FakeCluster(), Platform())
+    component = component_on(FakeCluster())
     assert component.targets(env) == component.targets(environment())
     refused = component.refuse(env, await component.observe(env))
     assert isinstance(refused, Blocked)
@@ -179,13 +179,13 @@ def test_the_api_accepts_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_host_there_is_no_public_address() -> None:
     env = environment(host=None, gateway={"provider": "None"})
     assert "BIOSPARK_PUBLIC_URL" not in settings(env)
-    component = workload.component(FakeCluster(), Platform())
+    component = component_on(FakeCluster())
     facts = component.facts(env, Seen({}, {}))
     assert facts == {"endpoints": {"internal": "http://biospark-api.biospark-dev.svc"}}
 
 
 def test_the_status_tells_both_addresses() -> None:
-    facts = workload.component(FakeCluster(), Platform()).facts(environment(), Seen({}, {}))
+    facts = component_on(FakeCluster()).facts(environment(), Seen({}, {}))
     assert facts["endpoints"] == {
         "public": "https://api.dev.biospark.example",
         "internal": "http://biospark-api.biospark-dev.svc",
@@ -249,6 +249,13 @@ def test_service_disruption_budget_and_policies_mean_the_pods_of_the_deployment(
     assert {port["targetPort"] for port in built["Service"]["spec"]["ports"]} == names
 
 
+APP_SECRET, ROTATED_AT = DATABASE_LOGIN.credential, DATABASE_LOGIN.annotation
+
+
+def component_on(cluster: FakeCluster) -> ObjectsComponent:
+    return workload.component(cluster, Platform(), KubernetesSecrets(cluster, "database"))
+
+
 def with_database() -> Environment:
     return environment(database={"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}})
 
@@ -279,7 +286,7 @@ async def test_a_new_signing_key_leaves_the_pods_as_they_are() -> None:
         for text in ("b25l", "b3RoZXI=")
     )
     cluster = Applied(one)
-    component = workload.component(cluster, Platform())
+    component = component_on(cluster)
     for action in component.plan(env, await component.observe(env)):
         await component.apply(env, action)
     await cluster.apply(other, force=True)
@@ -288,7 +295,7 @@ async def test_a_new_signing_key_leaves_the_pods_as_they_are() -> None:
 
 async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
     env, cluster = with_database(), Applied(secret("2026-01-01T00:00:00Z"))
-    component = workload.component(cluster, Platform())
+    component = component_on(cluster)
     for action in component.plan(env, await component.observe(env)):
         await component.apply(env, action)
     assert component.plan(env, await component.observe(env)) == []
@@ -306,7 +313,7 @@ async def test_new_credentials_replace_the_pods_and_that_is_no_repair() -> None:
 @pytest.mark.parametrize("server", [None, {"host": "db.example", "adminSecretRef": {"name": "admin"}}])
 def test_who_reads_that_all_is_ready_learns_that_nobody_can_log_in(server: dict[str, Any] | None) -> None:
     env = environment(database={"server": server} if server else {})
-    component = workload.component(FakeCluster(), Platform())  # type: ignore[arg-type]
+    component = component_on(FakeCluster())
     live = rollouts.deployment(available=1)
     live["spec"] |= {"template": {"spec": {"containers": []}}}
     ref = ObjectRef.of(live)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.clients.postgres.server import MAINTENANCE
-from biospark_operator.components.database.credentials import Account
 from biospark_operator.components.database.statements import Statement
+from biospark_operator.components.secrets.store import Credential, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +21,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SetPassword:
-    """Give a login, made first by `statements`, a new password, and write it into the Secret."""
+    """Give a login, made first by `statements`, a new password, and put it into the store."""
 
-    account: Account
+    slot: Slot
     login: str
     statements: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Apply a Secret that holds the right password already."""
+    """Put into the store, which has the right password already, what goes with it."""
 
-    manifest: Manifest = field(repr=False)
+    slot: Slot
+    wanted: Credential = field(repr=False)

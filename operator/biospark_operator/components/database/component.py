@@ -14,7 +14,6 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.clients.postgres.errors import LoginRefusedError
 from biospark_operator.clients.postgres.server import Server
 from biospark_operator.clients.postgres.session import Login, Session
@@ -33,16 +32,17 @@ from biospark_operator.components.database.names import (
     role_id,
 )
 from biospark_operator.components.database.state import Seen
-from biospark_operator.components.handover import DATABASE_LOGIN, takers
+from biospark_operator.components.handover import DATABASE_LOGIN
+from biospark_operator.components.secrets.store import CredentialStore
 from biospark_operator.engine.component import Action, Environment, Identity, Removed
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
-from biospark_operator.objects import ownership
-from biospark_operator.objects.component import POLL, release
+from biospark_operator.objects.component import POLL
 from biospark_operator.objects.kinds import SECRET, Kind
 from biospark_operator.objects.ownership import Standing
 
 NAME = "database"
+_CREDENTIALS = (credentials.APP_SECRET, credentials.READER_SECRET)
 #: What stays in the status when it can't be seen any more: from this it is known what is missing.
 _REMEMBERED = ("objectId", "schemaRevision", "targetRevision")
 
@@ -72,6 +72,7 @@ class DatabaseComponent:
     """The database of an environment, its roles and its credentials; satisfies `engine.component.Component`."""
 
     access: Access
+    store: CredentialStore
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     quiet: Quiet = field(default_factory=Quiet)
     name: str = NAME
@@ -85,17 +86,17 @@ class DatabaseComponent:
         return env.spec.database.server is not None
 
     def targets(self, env: Environment) -> Sequence[str]:
-        """Return the ids of the database, its roles, and the Secrets with credentials."""
+        """Return the ids of the database, its roles, and its credentials."""
         if env.spec.database.server is None:
             return []
         names, server = Names(env.spec.database.name), env.spec.database.server
         roles = [role_id(server, names.database, role) for role in names.roles]
-        return [database_id(server, names.database), *roles, *(str(ref) for ref in _secrets(env))]
+        return [database_id(server, names.database), *roles, *(self.store.id(env, name) for name in _CREDENTIALS)]
 
     async def observe(self, env: Environment) -> Seen:
-        """Read server, database, roles and Secrets, and log in as the API does."""
+        """Read server, database, roles and credentials, and log in as the API does."""
         server, names = await self.access.to(_server(env)), Names(env.spec.database.name)
-        secrets = {ref.name: found for ref in _secrets(env) if (found := await self.access.cluster.get(ref))}
+        slots = {name: await self.store.read(env, name) for name in _CREDENTIALS}
         async with server.session() as session:
             about = await system_catalogs.server(session)
             seen = Seen(
@@ -106,7 +107,7 @@ class DatabaseComponent:
                 memberships=await system_catalogs.memberships(session, names, about.version_number),
                 database=await system_catalogs.database(session, names.database),
                 sessions=await system_catalogs.sessions(session, names),
-                secrets=secrets,
+                slots=slots,
                 authority=server.address.authority,
             )
             if any(marks.standing(role.comment, env.identity) is Standing.OFFERED for role in seen.roles.values()):
@@ -118,12 +119,10 @@ class DatabaseComponent:
             return seen
         async with server.session(names.database) as session:
             seen = replace(seen, inside=await system_catalogs.inside(session, names, owned=names.owner in seen.roles))
-        pods = await self.access.cluster.get(takers(env))
         return replace(
             seen,
             login_works=await self._login_works(server, names, seen),
-            has_pods=pods is not None,
-            rolled_out=DATABASE_LOGIN.taken_up(pods),
+            uptake=await DATABASE_LOGIN.uptake(self.access.cluster, env),
         )
 
     def refuse(self, env: Environment, seen: Seen) -> Blocked | Failed | None:
@@ -135,7 +134,7 @@ class DatabaseComponent:
         return planning.plan(env, seen)
 
     async def apply(self, env: Environment, action: Action) -> None:
-        """Execute the statements of an action, all or none, or write a Secret."""
+        """Execute the statements of an action, all or none, or write credentials."""
         match action.payload:
             case Run(statements, database, role, transaction):
                 server = await self.access.to(_server(env))
@@ -143,8 +142,8 @@ class DatabaseComponent:
                     await session.run(_doing(action), statements, role=role, transaction=transaction)
             case SetPassword() as wish:
                 await self._set_password(env, action, wish)
-            case Write(manifest):
-                await self.access.cluster.apply(manifest, force=True)
+            case Write(slot, wanted):
+                await self.store.write(env, slot, wanted)
 
     def judge(self, env: Environment, seen: Seen) -> Outcome:
         """Say how far the database is."""
@@ -159,7 +158,7 @@ class DatabaseComponent:
     def facts(self, env: Environment, seen: Seen) -> Mapping[str, Any]:
         """Return `status.database`."""
         account, _ = credentials.accounts(Names(env.spec.database.name))
-        held = credentials.stored(account, seen.secrets.get(account.secret))
+        held = credentials.stored(account, seen.slots.get(account.secret))
         object_id = seen.database.object_id if seen.database else None
         anew = existence.begins_anew(env, existence.owner_mark(env, seen), object_id)
         known = {} if anew else existence.remembered(env)
@@ -172,10 +171,10 @@ class DatabaseComponent:
         return {"database": told}
 
     async def remove(self, owner: Identity, targets: Iterable[str]) -> Removed:
-        """Drop or give back databases with their roles, see `removal`, and delete the Secrets."""
+        """Drop or give back databases with their roles, see `removal`, and remove the credentials."""
         ids = list(targets)
         databases = {id_: found for id_ in ids if (found := parse_database_id(id_)) is not None}
-        released: list[str] = [] if owner.deleting else [id_ for id_ in ids if not ObjectRef.is_one(id_)]
+        released: list[str] = [] if owner.deleting else [id_ for id_ in ids if not self.store.knows(id_)]
         waiting: dict[str, str] = {}
         for id_, (wanted, name) in databases.items() if owner.deleting else ():
             names = Names(name)
@@ -184,9 +183,9 @@ class DatabaseComponent:
                 waiting[id_] = why
             elif became == "kept":
                 released += [id_, *(other for other in ids if parse_role_id(other) in names.roles)]
-        secrets = [ObjectRef.parse(id_) for id_ in ids if ObjectRef.is_one(id_)]
-        await asyncio.gather(*(self._delete(owner, ref) for ref in secrets))
-        released += [str(ref) for ref in secrets if owner.orphans]
+        kept = [id_ for id_ in ids if self.store.knows(id_)]
+        await asyncio.gather(*(self.store.remove(owner, id_) for id_ in kept))
+        released += [id_ for id_ in kept if owner.orphans]
         return Removed(waiting, tuple(released), tuple(id_ for id_ in ids if id_ not in {*released, *waiting}))
 
     async def _removed(self, wanted: EffectiveDatabaseServer, names: Names, owner: Identity) -> tuple[str, str]:
@@ -212,12 +211,12 @@ class DatabaseComponent:
         async with server.session() as session:
             await set_password(session, Login(wish.login, password), wish.statements)
         held = Credentials(wish.login, password, self.clock(), env.annotations.get(ROTATE_REQUESTED_AT))
-        secret = credentials.manifest(env, _server(env), wish.account, held, server.address.authority)
-        await self.access.cluster.apply(secret, force=True)
+        wanted = credentials.handed_over(env, _server(env), held, server.address.authority)
+        await self.store.write(env, wish.slot, wanted)
 
     async def _login_works(self, server: Server, names: Names, seen: Seen) -> bool | None:
         account, _ = credentials.accounts(names)
-        held = credentials.stored(account, seen.secrets.get(account.secret))
+        held = credentials.stored(account, seen.slots.get(account.secret))
         if held is None or held.user not in seen.roles:
             return None
         try:
@@ -229,26 +228,12 @@ class DatabaseComponent:
             return None
         return True
 
-    async def _delete(self, owner: Identity, ref: ObjectRef) -> None:
-        live = await self.access.cluster.get(ref)
-        if live is None or not ownership.is_ours(live, owner):
-            return
-        if owner.orphans:
-            await release(self.access.cluster, live, owner)
-        elif ownership.is_created(live, owner):
-            await self.access.cluster.delete(ref, uid=live["metadata"]["uid"])
-
 
 def _server(env: Environment) -> EffectiveDatabaseServer:
     server = env.spec.database.server
     if server is None:
         raise LookupError("the component is enabled only with a server")
     return server
-
-
-def _secrets(env: Environment) -> list[ObjectRef]:
-    names = (credentials.APP_SECRET, credentials.READER_SECRET)
-    return [ObjectRef("v1", "Secret", env.spec.namespace.name, name) for name in names]
 
 
 def _doing(action: Action) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE, KIND, TAKE_OVER_FROM
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
-from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.database import credentials, existence, marks, sizing, wanted
 from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.database.names import Names
@@ -69,10 +68,9 @@ def _foreign(env: Environment, seen: Seen) -> Blocked | None:
                 )
     if adopts and (refused := _not_to_be_taken(env, seen)) is not None:
         return refused
-    for secret in seen.secrets.values():
-        if not ownership.is_ours(secret, env.identity):
-            why = ownership.not_created_here(ObjectRef.of(secret).short, "delete or rename it")
-            return Blocked(Reason.NOT_OWNED, why)
+    for slot in seen.slots.values():
+        if slot.refused is not None:
+            return Blocked(Reason.NOT_OWNED, slot.refused)
     return None
 
 
@@ -200,7 +198,7 @@ def notes(env: Environment, seen: Seen) -> list[str]:
         owners = ", ".join(f"{owner} ({number})" for owner, number in seen.inside.foreign_owners.items())
         found.append(f"tables in it belong to others, so migrations can't change them: {owners}")
     account, _ = credentials.accounts(names)
-    held = credentials.stored(account, seen.secrets.get(account.secret))
+    held = credentials.stored(account, seen.slots.get(account.secret))
     if held is not None and account.other(held.user) in seen.roles:
         found.append(f"the login {account.other(held.user)} is dropped when no pod needs it and it has no session")
     return found

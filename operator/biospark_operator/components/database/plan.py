@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.status import Verb
-from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
-from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.database import credentials, existence, marks, wanted
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.actions import Run, SetPassword, Write
@@ -23,7 +21,6 @@ from biospark_operator.components.database.state import PUBLIC, Grant, Inside, S
 from biospark_operator.components.database.statements import Statement
 from biospark_operator.components.database.system_catalogs import WITH_OPTIONS
 from biospark_operator.engine.component import Action, Environment
-from biospark_operator.objects import drift
 from biospark_operator.objects.ownership import Origin, Standing
 
 
@@ -209,9 +206,9 @@ class _Planner:
             yield self.within(*statements, role=names.owner)
 
     def credentials(self, account: Account) -> Iterator[Action]:
-        """Give an account a login that works, and the Secret that says so."""
-        secret = self.seen.secrets.get(account.secret)
-        held = credentials.stored(account, secret)
+        """Give an account a login that works, and the credentials in the store that say so."""
+        slot = self.seen.slots[account.secret]
+        held = credentials.stored(account, slot)
         if held is None:
             first = next((login for login in account.logins if login in self.seen.roles), account.logins[0])
             yield self.password(account, first)
@@ -228,10 +225,9 @@ class _Planner:
         if free and credentials.is_due(self.env, held, self.seen.now):
             yield self.password(account, following, routine=True)
             return
-        desired = credentials.manifest(self.env, self.server, account, held, self.seen.authority)
-        if secret is not None and (paths := drift.differences(desired, secret, FIELD_MANAGER)):
-            ref = ObjectRef.of(desired)
-            yield Action(Verb.UPDATE, str(ref), f"set {', '.join(paths)}", payload=Write(desired))
+        desired = credentials.handed_over(self.env, self.server, held, self.seen.authority)
+        if paths := slot.differs(desired):
+            yield Action(Verb.UPDATE, slot.id, f"set {', '.join(paths)}", payload=Write(slot, desired))
 
     def password(self, account: Account, login: str, *, routine: bool = False) -> Action:
         """Set a new password, of a login that is made if it is missing."""
@@ -240,8 +236,9 @@ class _Planner:
             role = wanted.roles(self.names, self.env.spec.database.connection_limit)[login]
             making = (*self.creation(role), do.grant_role(self.names.app, login))
         shown = do.shown([*making, do.alter_role(login, [do.HIDDEN_PASSWORD])])
-        shown += f"; write it into Secret {account.secret}"
-        payload = SetPassword(account, login, making)
+        slot = self.seen.slots[account.secret]
+        shown += f"; write it into {slot.where}"
+        payload = SetPassword(slot, login, making)
         verb = Verb.CREATE if making else Verb.UPDATE
         return Action(verb, self.role_id(login), shown, routine=routine, payload=payload)
 
@@ -267,7 +264,7 @@ class _Planner:
     def retirement(self) -> Iterator[Action]:
         """Drop the login that was in use before, once nobody needs it."""
         account, _ = credentials.accounts(self.names)
-        held = credentials.stored(account, self.seen.secrets.get(account.secret))
+        held = credentials.stored(account, self.seen.slots[account.secret])
         if (
             held is None
             or credentials.is_due(self.env, held, self.seen.now)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.components.handover import Uptake
+from biospark_operator.components.secrets.store import Slot
 
 PUBLIC = "PUBLIC"
 
@@ -132,13 +133,12 @@ class Seen:
     inside: Inside | None = None
     #: Open sessions by role.
     sessions: Mapping[str, int] = field(default_factory=dict)
-    #: The Secrets with credentials that exist, by name.
-    secrets: Mapping[str, Manifest] = field(default_factory=dict, repr=False)
+    #: The places of the credentials, by name.
+    slots: Mapping[str, Slot] = field(default_factory=dict, repr=False)
     #: Whether the API can log in with its credentials; None where that was not tried.
     login_works: bool | None = None
-    #: The credentials that all pods of the API have, None while they are being rolled out or there are no pods.
-    rolled_out: str | None = None
-    has_pods: bool = False
+    #: Which credentials the pods of the API have.
+    uptake: Uptake = field(default_factory=Uptake)
     authority: bytes | None = field(default=None, repr=False)
     #: Seconds for which none of the logins was seen in a database that is to be taken over.
     quiet_for: float = 0.0

@@ -17,10 +17,10 @@ from biospark_operator.api.v1alpha1.workload import Autoscaling
 from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.components import access, network, pull_secret, schema
-from biospark_operator.components.database import credentials
 from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.names import API, API_LABELS
 from biospark_operator.components.secrets import component as secrets
+from biospark_operator.components.secrets.store import CredentialStore
 from biospark_operator.components.workload import exposure, rollout
 from biospark_operator.components.workload.pods import pod_template
 from biospark_operator.engine.component import Environment
@@ -38,7 +38,7 @@ WITHOUT_DATABASE = (
 )
 
 
-def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
+def component(cluster: Cluster, platform: Platform, store: CredentialStore) -> ObjectsComponent:
     """Return the component."""
 
     def fill(
@@ -46,12 +46,15 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
     ) -> Manifest:
         if manifest["kind"] != "Deployment":
             return manifest
-        for secret in sources.values():
-            manifest = DATABASE_LOGIN.taken(manifest, secret)
         if env.spec.api.autoscaling is None:
             return manifest
         replicas = replicas_until_scaled(env, live)
         return manifest if replicas is None else with_replicas(manifest, replicas)
+
+    async def receive(env: Environment, manifest: Manifest) -> Manifest:
+        if manifest["kind"] != "Deployment" or env.spec.database.server is None:
+            return manifest
+        return await DATABASE_LOGIN.taken(store, env, manifest)
 
     return ObjectsComponent(
         name=NAME,
@@ -70,13 +73,14 @@ def component(cluster: Cluster, platform: Platform) -> ObjectsComponent:
             }
         ),
         requires=frozenset({access.NAME, network.NAME, pull_secret.NAME, schema.NAME, secrets.NAME}),
-        sources=_credentials,
         fill=fill,
+        receive=receive,
         refusal=refusal,
         evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
         assess=assess,
         tell=tell,
-        routine=DATABASE_LOGIN.is_its_field,
+        # The stamps of what is handed over are all that is there.
+        routine=lambda path: path.startswith("spec.template.metadata.annotations"),
     )
 
 
@@ -98,12 +102,6 @@ def refusal(env: Environment, seen: Seen) -> Blocked | None:
         message = "there is no image of the API; set spec.api.image, or platform.apiImage in the operator's settings"
         return Blocked(Reason.PLATFORM_SETTING_MISSING, message)
     return None
-
-
-def _credentials(env: Environment) -> Sequence[ObjectRef]:
-    if env.spec.database.server is None:
-        return ()
-    return [ObjectRef("v1", "Secret", env.spec.namespace.name, credentials.APP_SECRET)]
 
 
 def assess(env: Environment, seen: Seen) -> Outcome:

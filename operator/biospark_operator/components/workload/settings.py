@@ -12,6 +12,7 @@ from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServe
 from biospark_operator.api.v1alpha1.spec import Profile
 from biospark_operator.clients.postgres.server import SSL_MODES
 from biospark_operator.components.database import credentials, sizing, wanted
+from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.names import API_PORT, METRICS_PORT
 from biospark_operator.components.secrets import component as secrets
 from biospark_operator.engine.component import Environment
@@ -22,7 +23,7 @@ WITHOUT_DOCS = {Profile.PRODUCTION}
 #: Where Secrets are in the container, one file for each of their keys.
 DATABASE_PATH, SECRETS_PATH = credentials.MOUNTED_AT, "/etc/biospark/secrets"
 #: Secrets by the path at which they are mounted, where the environment has a database.
-MOUNTED = {DATABASE_PATH: credentials.APP_SECRET, SECRETS_PATH: secrets.SECRET}
+MOUNTED = {DATABASE_PATH: DATABASE_LOGIN.credential, SECRETS_PATH: secrets.SECRET}
 #: Connections of one replica, which is one process, at most: more don't make it faster.
 POOL_SIZE = 12
 

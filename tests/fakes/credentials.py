@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from biospark_operator.components.secrets.store import Credential, Slot
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.engine.errors import UnavailableError
-from biospark_operator.objects.ownership import Mark, Origin, Standing, Ways, refused, standing
+from biospark_operator.objects.ownership import Origin, Standing, belongs_to, not_created_here, standing_of
 
 
 @dataclass
@@ -16,7 +16,8 @@ class Entry:
     """What is in a place: every write makes a version."""
 
     held: Credential
-    mark: Mark | None
+    #: Environment and uid, None where it is nobody's.
+    mark: tuple[str, str] | None
     version: int
 
 
@@ -46,8 +47,10 @@ class MemoryStore:
         if entry is None:
             return Slot(name, id_, where, version={"version": "0"})
         why = None
-        if standing(entry.mark, env.identity) not in (Standing.OURS, Standing.PREDECESSORS):
-            why = refused(where, entry.mark, env.identity, Ways("remove it", "remove it"))
+        if entry.mark is None:
+            why = not_created_here(where, "remove it")
+        elif not _is_held(entry, env.identity):
+            why = belongs_to(where, " ".join(entry.mark), "remove it")
 
         def differs(wanted: Credential) -> list[str]:
             keys = {*wanted.values, *entry.held.values}
@@ -67,16 +70,22 @@ class MemoryStore:
             raise UnavailableError(f"{seen.where} was changed by somebody else at the same moment")
         written, told = self.answers()
         if written:
-            self.entries[seen.id] = Entry(wanted, Mark(env.name, env.uid, Origin.CREATED), version + 1)
+            self.entries[seen.id] = Entry(wanted, (env.name, env.uid), version + 1)
         if not told:
             raise UnavailableError(f"{seen.where}: the connection was lost")
 
     async def remove(self, owner: Identity, id_: str) -> None:
         """Remove what is the owner's."""
         entry = self.entries.get(id_)
-        if entry is None or standing(entry.mark, owner) not in (Standing.OURS, Standing.PREDECESSORS):
+        if entry is None or not _is_held(entry, owner):
             return
         if owner.orphans:
             self.entries[id_] = Entry(entry.held, None, entry.version + 1)
         else:
             del self.entries[id_]
+
+
+def _is_held(entry: Entry, owner: Identity) -> bool:
+    if entry.mark is None:
+        return False
+    return standing_of(*entry.mark, Origin.CREATED, owner) in (Standing.OURS, Standing.PREDECESSORS)

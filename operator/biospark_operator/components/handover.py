@@ -53,8 +53,9 @@ class Handover:
     def stamped(self, deployment: Manifest, stamp: str) -> Manifest:
         """Return the Deployment with a stamp on its pods. Pure."""
         template = deployment["spec"]["template"]
-        notes = {**template["metadata"].get("annotations", {}), self.annotation: stamp}
-        marked = {**template, "metadata": {**template["metadata"], "annotations": notes}}
+        metadata = template.get("metadata") or {}
+        notes = {**(metadata.get("annotations") or {}), self.annotation: stamp}
+        marked = {**template, "metadata": {**metadata, "annotations": notes}}
         return {**deployment, "spec": {**deployment["spec"], "template": marked}}
 
     async def uptake(self, cluster: Cluster, env: Environment) -> Uptake:
@@ -71,6 +72,10 @@ class Handover:
             return Uptake(has_pods=True)
         notes = (deployment["spec"]["template"].get("metadata") or {}).get("annotations") or {}
         return Uptake(has_pods=True, stamp=notes.get(self.annotation))
+
+    def is_its_field(self, path: str) -> bool:
+        """Whether a field of the Deployment, as drift names it, is one that handing over changes from time to time."""
+        return path.startswith("spec.template.metadata.annotations")
 
 
 #: The login of the API. The annotation is on pods that run, so another name would replace all of them.

@@ -17,7 +17,7 @@ from biospark_operator.components import namespace, outside
 from biospark_operator.components.names import PULL_SECRET
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked
-from biospark_operator.objects import kinds, secret_values
+from biospark_operator.objects import kinds, secret_data
 from biospark_operator.objects.component import Cluster, ObjectsComponent
 from biospark_operator.objects.manifest import namespaced
 
@@ -72,7 +72,7 @@ def refused(source: ObjectRef, secret: Manifest | None, environment: str) -> Blo
         return _invalid(source, f"has not the type {TYPE}")
     if not (secret.get("data") or {}).get(KEY):
         return _invalid(source, f"has no key {KEY}")
-    if not _has_registries(secret):
+    if not _has_registries(secret_data.values(secret).get(KEY, b"")):
         return _invalid(source, f"has no credentials for any registry below auths in its key {KEY}")
     return None
 
@@ -85,9 +85,9 @@ def _invalid(source: ObjectRef, fault: str) -> Blocked:
     )
 
 
-def _has_registries(secret: Manifest) -> bool:
+def _has_registries(text: bytes) -> bool:
     try:
-        config = json.loads(secret_values.value(secret, KEY))
+        config = json.loads(text)
     except ValueError:
         return False
     auths = config.get("auths") if isinstance(config, dict) else None

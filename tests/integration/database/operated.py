@@ -30,7 +30,7 @@ from biospark_operator.components.secrets.store import KubernetesSecrets
 from biospark_operator.engine.component import Environment, Removed
 from biospark_operator.engine.convergence import Report, converge
 from biospark_operator.engine.outcome import Progressing
-from biospark_operator.objects import secret_values
+from biospark_operator.objects import secret_data
 from biospark_operator.runtime.leader import SoleReplica
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.environments import environment
@@ -204,7 +204,7 @@ class Operated:
     def secret(self, name: str = credentials.APP_SECRET) -> dict[str, str]:
         """Return what a Secret of the environment holds."""
         ref = ObjectRef("v1", "Secret", self.env.spec.namespace.name, name)
-        return dict(secret_values.texts(self.cluster.objects[ref]))
+        return dict(secret_data.texts(self.cluster.objects[ref]))
 
     def roll_out(self, *, finished: bool = True) -> None:
         """Let the pods of the API have the credentials of the moment, or with `finished` False begin to."""
@@ -263,4 +263,4 @@ class Operated:
 
 def encoded(values: Mapping[str, str]) -> dict[str, str]:
     """Return the data of a Secret."""
-    return {key: secret_values.encoded(value) for key, value in values.items()}
+    return {key: secret_data.encoded(value) for key, value in values.items()}

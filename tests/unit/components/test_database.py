@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.database import credentials, judge, marks, wanted
-from biospark_operator.components.database.marks import Mark, Origin, Standing
+from biospark_operator.components.database.marks import Mark
 from biospark_operator.components.database.names import (
     LONGEST,
     Names,

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 
-from biospark_operator.components.handover import DATABASE_LOGIN, Handover
+from biospark_operator.components.handover import DATABASE_LOGIN, Handover, Uptake
+from biospark_operator.components.secrets.store import Credential, Slot
+from biospark_operator.engine.component import Environment
+from tests.fakes.credentials import MemoryStore
+from tests.fakes.environments import environment
 
-TOY = Handover("example.com/key-made-at")
-GIVEN = {"metadata": {"annotations": {TOY.annotation: "2030-01-01T00:00:00Z"}}}
+TOY = Handover("toy", "made-at", "example.com/key-made-at")
+GIVEN = "2030-01-01T00:00:00Z"
+
+
+def slot(**notes: str) -> Slot:
+    return Slot("toy", "id", "where", Credential({}, notes))
 
 
 def deployment(*, annotations: dict[str, str] | None = None, updated: int = 1) -> Any:
@@ -24,28 +32,35 @@ def deployment(*, annotations: dict[str, str] | None = None, updated: int = 1) -
 
 
 def test_pods_take_up_what_is_given_and_the_giver_learns_of_it() -> None:
-    taken = TOY.taken(deployment(), GIVEN)
+    taken = TOY.stamped(deployment(), GIVEN)
     assert taken["spec"]["template"]["metadata"]["labels"] == {"app": "toy"}
-    assert TOY.taken_up(taken) == TOY.offered(GIVEN) == "2030-01-01T00:00:00Z"
-    assert TOY.taken_up(deployment()) is None
+    assert TOY.uptake_of(taken) == Uptake(True, TOY.given(slot(**{"made-at": GIVEN})))
+    assert TOY.uptake_of(taken).is_done(GIVEN)
+    assert not TOY.uptake_of(deployment()).is_done(GIVEN)
 
 
 def test_two_handovers_do_not_take_each_other_away() -> None:
-    other = {"metadata": {"annotations": {DATABASE_LOGIN.annotation: "2029-01-01T00:00:00Z"}}}
-    both = TOY.taken(DATABASE_LOGIN.taken(deployment(), other), GIVEN)
-    assert (TOY.taken_up(both), DATABASE_LOGIN.taken_up(both)) == ("2030-01-01T00:00:00Z", "2029-01-01T00:00:00Z")
+    both = TOY.stamped(DATABASE_LOGIN.stamped(deployment(), "2029-01-01T00:00:00Z"), GIVEN)
+    assert (TOY.uptake_of(both).stamp, DATABASE_LOGIN.uptake_of(both).stamp) == (GIVEN, "2029-01-01T00:00:00Z")
 
 
 def test_while_pods_are_replaced_nothing_is_taken_up() -> None:
     moments = {TOY.annotation: "2030-01-01T00:00:00Z"}
-    assert TOY.taken_up(deployment(annotations=moments, updated=0)) is None
-    assert TOY.taken_up(None) is None
+    assert TOY.uptake_of(deployment(annotations=moments, updated=0)) == Uptake(has_pods=True)
 
 
-@pytest.mark.parametrize("given", [None, {}, {"metadata": {}}, {"metadata": {"annotations": None}}], ids=str)
-def test_what_says_no_moment_changes_nothing(given: Any) -> None:
-    assert TOY.offered(given) is None
-    assert TOY.taken(deployment(), given) == deployment()
+def test_where_there_are_no_pods_nothing_is_waited_for() -> None:
+    assert TOY.uptake_of(None).is_done(GIVEN)
+
+
+@pytest.mark.parametrize("given", [Slot("toy", "id", "where"), slot(), slot(other="x")], ids=["empty", "none", "other"])
+async def test_what_says_no_moment_changes_nothing(given: Slot) -> None:
+    class Store(MemoryStore):
+        async def read(self, env: Environment, name: str) -> Slot:
+            return given
+
+    assert TOY.given(given) is None
+    assert await TOY.taken(Store(), environment(), deployment()) == deployment()
 
 
 def test_the_annotation_of_the_login_is_that_of_earlier_versions() -> None:

@@ -19,7 +19,7 @@ from biospark_operator.clients.postgres.session import Login
 from biospark_operator.components import outside
 from biospark_operator.components.outside import Endpoint, OperatorSecrets
 from biospark_operator.engine.errors import RejectedError
-from biospark_operator.objects import secret_values
+from biospark_operator.objects import secret_data
 from biospark_operator.objects.component import Cluster
 
 DEFAULT_CA_KEY = "ca.crt"
@@ -98,14 +98,10 @@ class Access:
         return found
 
     def _values(self, secret: Manifest, spec_field: str, *keys: str) -> list[bytes]:
-        name = secret["metadata"]["name"]
-        try:
-            values = [secret_values.value(secret, key) for key in keys]
-        except ValueError:
-            raise self._invalid(name, spec_field, "can't be read") from None
-        if missing := [key for key, value in zip(keys, values, strict=True) if not value]:
-            raise self._invalid(name, spec_field, f"has no key {' and no key '.join(missing)}")
-        return values
+        found = secret_data.values(secret)
+        if missing := [key for key in keys if not found.get(key)]:
+            raise self._invalid(secret["metadata"]["name"], spec_field, f"has no key {' and no key '.join(missing)}")
+        return [found[key] for key in keys]
 
     def _invalid(self, name: str, spec_field: str, fault: str) -> RejectedError:
         return RejectedError(

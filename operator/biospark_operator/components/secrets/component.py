@@ -22,7 +22,7 @@ from biospark_operator.components import namespace
 from biospark_operator.components.names import API
 from biospark_operator.components.secrets import keys
 from biospark_operator.engine.component import Environment
-from biospark_operator.objects import drift, kinds, secret_values
+from biospark_operator.objects import drift, kinds, secret_data
 from biospark_operator.objects.component import Cluster, ObjectsComponent
 from biospark_operator.objects.manifest import namespaced
 
@@ -73,8 +73,8 @@ def planned(env: Environment, manifest: Manifest, live: Manifest | None) -> Mani
 
     A good value that somebody else wrote is theirs: it is neither put back nor told as drift.
     """
-    held = {key: text for key, text in secret_values.texts(live or {}).items() if key in _GOOD and _GOOD[key](text)}
-    data = {key: secret_values.encoded(held[key]) if key in held else UNMADE for key in _wanted(env)}
+    held = {key: text for key, text in secret_data.texts(live).items() if key in _GOOD and _GOOD[key](text)}
+    data = {key: secret_data.encoded(held[key]) if key in held else UNMADE for key in _wanted(env)}
     if data[TOKEN_KEY] == UNMADE:
         # The new key comes to them.
         data[PUBLIC_KEYS] = UNMADE
@@ -88,14 +88,14 @@ def planned(env: Environment, manifest: Manifest, live: Manifest | None) -> Mani
 
 def completed(manifest: Manifest, live: Manifest | None) -> Manifest:
     """Return the Secret with all its values; those that are missing are made, which takes up to half a second."""
-    held = secret_values.texts(live or {})
+    held = secret_data.texts(live)
     signing, password = held.get(TOKEN_KEY, ""), held.get(ADMIN_PASSWORD, "")
     signing = signing if keys.is_signing_key(signing) else keys.new_signing_key()
     password = password if _is_password(password) else random.token_urlsafe(24)
     public = keys.with_public_key(held.get(PUBLIC_KEYS, ""), keys.public_half(signing))
     made = {TOKEN_KEY: signing, PUBLIC_KEYS: public, ADMIN_PASSWORD: password}
     data = {
-        key: secret_values.encoded(made[key]) if value == UNMADE else value for key, value in manifest["data"].items()
+        key: secret_data.encoded(made[key]) if value == UNMADE else value for key, value in manifest["data"].items()
     }
     return {**manifest, "data": data}
 

@@ -18,7 +18,7 @@ from typing import Protocol
 from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
 from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, ObjectRef
 from biospark_operator.engine.component import Environment, Identity
-from biospark_operator.objects import drift, ownership, secret_values
+from biospark_operator.objects import drift, ownership, secret_data
 from biospark_operator.objects.component import Cluster, release
 from biospark_operator.objects.manifest import namespaced
 
@@ -109,8 +109,7 @@ class KubernetesSecrets:
             return Slot(name, id_, where, version={"resourceVersion": NEVER})
         metadata, refused = live["metadata"], None
         if not ownership.is_ours(live, env.identity):
-            ways = ownership.Ways("delete or rename it", "delete or rename it")
-            refused = ownership.object_refused(ObjectRef.of(live).short, live, env.identity, ways)
+            refused = _refused(live, env.identity)
         notes = {
             key.removeprefix(_PREFIX): said
             for key, said in (metadata.get("annotations") or {}).items()
@@ -120,7 +119,7 @@ class KubernetesSecrets:
             name,
             id_,
             where,
-            Credential(secret_values.values(live), notes),
+            Credential(secret_data.values(live), notes),
             refused,
             lambda wanted: drift.differences(self.manifest(env, name, wanted), live, FIELD_MANAGER),
             {key: metadata[key] for key in ("uid", "resourceVersion") if key in metadata},
@@ -133,7 +132,7 @@ class KubernetesSecrets:
 
     def manifest(self, env: Environment, name: str, wanted: Credential) -> Manifest:
         """Return the Secret. Pure."""
-        data = {key: secret_values.encoded(value) for key, value in sorted(wanted.values.items())}
+        data = {key: secret_data.encoded(value) for key, value in sorted(wanted.values.items())}
         secret = namespaced(env, "v1", "Secret", name, type="Opaque", data=data)
         notes = {f"{_PREFIX}{key}": said for key, said in wanted.notes.items()}
         noted = {**secret, "metadata": {**secret["metadata"], "annotations": notes}}
@@ -153,3 +152,12 @@ class KubernetesSecrets:
 
 def _ref(env: Environment, name: str) -> ObjectRef:
     return ObjectRef("v1", "Secret", env.spec.namespace.name, name)
+
+
+def _refused(live: Manifest, owner: Identity) -> str:
+    what = ObjectRef.of(live).short
+    if uid := ownership.earlier_uid(live, owner):
+        return ownership.earlier(what, owner, uid)
+    if holder := ownership.owner_of(live):
+        return ownership.belongs_to(what, holder, "delete or rename it")
+    return ownership.not_created_here(what, "delete or rename it")

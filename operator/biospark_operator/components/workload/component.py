@@ -79,8 +79,7 @@ def component(cluster: Cluster, platform: Platform, store: CredentialStore) -> O
         evidence=lambda env, seen: rollout.evidence(cluster, env, seen),
         assess=assess,
         tell=tell,
-        # The stamps of what is handed over are all that is there.
-        routine=lambda path: path.startswith("spec.template.metadata.annotations"),
+        routine=DATABASE_LOGIN.is_its_field,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from biospark_operator.clients.kubernetes.errors import ConflictError
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.shares import Rest, Share
 from biospark_operator.engine.status import Condition
@@ -133,3 +134,11 @@ async def test_what_is_edited_by_hand_is_put_right_by_its_owner_alone(shared: Op
     await tell(shared, "19/20", PromotionReady="False")
     assert "GatesFresh" not in await types(shared)
     assert "PromotionReady" in await types(shared)
+
+
+async def test_a_status_that_changes_while_it_is_put_right_is_a_conflict_and_no_refusal(shared: Operated) -> None:
+    await shared.settle()
+    live = await shared.body()
+    shared.apply(interval="31m")
+    with pytest.raises(ConflictError):
+        await shared.client.replace_status(live, live["status"])

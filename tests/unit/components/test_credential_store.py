@@ -60,7 +60,8 @@ async def test_what_is_written_is_read(store: CredentialStore) -> None:
     assert (seen.held, seen.refused) == (FIRST, None)
     assert seen.id == store.id(ENV, NAME)
     assert store.knows(seen.id)
-    assert not store.knows("postgresql://db.example:5432/biospark_dev")
+    for other in ("postgresql://db.example:5432/biospark_dev", "v1 ConfigMap dev/biospark-database"):
+        assert not store.knows(other)
 
 
 @EACH

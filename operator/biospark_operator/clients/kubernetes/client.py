@@ -124,8 +124,12 @@ class KubernetesClient:
         )
 
     async def replace_status(self, live: Manifest, status: Mapping[str, Any], writer: str = "") -> Manifest:
-        """Make `status` all that stands in the status of an object, if nobody wrote to it since `live` was read."""
-        version = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
+        """Make `status` all that stands in the status of an object.
+
+        Raises `ConflictError` if somebody wrote to it since `live` was read.
+        """
+        # A `test` that fails is answered as bad input (422); a version that is set is compared, and told as a conflict.
+        version = {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
         return await self._to(
             ObjectRef.of(live),
             "patch",

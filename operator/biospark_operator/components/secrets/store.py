@@ -95,8 +95,8 @@ class KubernetesSecrets:
         return str(_ref(env, name))
 
     def knows(self, id_: str) -> bool:
-        """Whether it is that of an object."""
-        return ObjectRef.is_one(id_)
+        """Whether it is that of a Secret."""
+        return id_.startswith("v1 Secret ") and ObjectRef.is_one(id_)
 
     async def read(self, env: Environment, name: str) -> Slot:
         """Read the Secret."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from psycopg import AsyncConnection, sql
 
 from biospark_api.schema import revisions
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.engine.outcome import Ready
 from tests.integration.database.operated import Operated
 from tests.postgres import Site, server

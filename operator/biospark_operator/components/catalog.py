@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from biospark_operator.api.platform import Platform
 from biospark_operator.clients.kubernetes.objects import Manifest
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.components import access, database, namespace, network, pull_secret, schema
 from biospark_operator.components.database.access import Access
 from biospark_operator.components.secrets import component as secrets
@@ -32,7 +32,7 @@ def components(
         access.component(cluster),
         pull_secret.component(cluster, operator_namespace),
         network.component(cluster, platform.network),
-        database.DatabaseComponent(servers_of_databases, credentials),
+        database.deferred(servers_of_databases, credentials),
         schema.deferred(servers_of_databases),
         secrets.component(cluster),
         workload.component(cluster, platform, credentials),

@@ -1,8 +1,8 @@
 """A component whose modules are imported when the first environment that has it is looked at.
 
-What a component needs beyond the others may be large: SQLAlchemy and Alembic were a third of the operator's start, and
-of what it keeps in memory, also where no environment has a database. What the engine asks before it looks at anything
-is said here; everything else is the component's own answer.
+What a component needs beyond the others may be large: SQLAlchemy, Alembic and psycopg were nearly half of the
+operator's start, and much of what it keeps in memory, also where no environment has a database. What the engine asks
+before it looks at anything is said here; everything else is the component's own answer.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 from biospark_operator.engine.component import Action, AnyComponent, Environment, Identity, Removed
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome
+from biospark_operator.objects.kinds import Kind
 
 
 @dataclass(frozen=True)
 class Deferred:
     """Stands for the component that `load` imports and makes; satisfies `engine.component.Component`.
 
-    It is for components that the inventory has nothing of, and that make no Kubernetes objects.
+    It is for components whose Kubernetes objects, if they make any, have no hooks of `ObjectsComponent`.
     """
 
     name: str
@@ -30,6 +31,9 @@ class Deferred:
     outside: bool
     load: Callable[[], AnyComponent]
     when: Callable[[Environment], bool] = field(default=lambda _: True)
+    #: What the component says are its targets.
+    wants: Callable[[Environment], Sequence[str]] = field(default=lambda _: ())
+    kinds: frozenset[Kind] = frozenset()
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False, compare=False)
 
     @cached_property
@@ -50,8 +54,8 @@ class Deferred:
         return self.when(env)
 
     def targets(self, env: Environment) -> Sequence[str]:
-        """Return nothing: what is asked for before anything is imported can't be asked of the component."""
-        return ()
+        """Return what `wants` says."""
+        return self.wants(env)
 
     async def observe(self, env: Environment) -> Any:
         """Let the component observe."""

@@ -32,7 +32,7 @@ from biospark_operator.clients.kubernetes.contact import Contact
 from biospark_operator.clients.kubernetes.definitions import Definitions
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.clients.kubernetes.watched_secrets import WatchedSecrets
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.components import catalog
 from biospark_operator.engine.errors import OutsideError
 from biospark_operator.engine.reconcile import Reconciler

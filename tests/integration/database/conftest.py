@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from dev.cluster.postgres import MAJORS, Server
 from tests.integration.database.operated import Operated
 from tests.postgres import KINDS, Site, kind_id, server

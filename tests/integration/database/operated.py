@@ -16,10 +16,10 @@ from psycopg import sql
 from biospark_operator.api.v1alpha1.environment import TAKE_OVER_FROM
 from biospark_operator.clients.kubernetes.client import FIELD_MANAGER
 from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
-from biospark_operator.clients.postgres.server import Servers
-from biospark_operator.components.database import DatabaseComponent, credentials, marks
+from biospark_operator.clients.postgres.servers import Servers
+from biospark_operator.components.database import credentials, marks
 from biospark_operator.components.database.access import Access
-from biospark_operator.components.database.component import Quiet
+from biospark_operator.components.database.component import DatabaseComponent, Quiet
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.outside import SERVERS

@@ -10,7 +10,7 @@ import pytest
 
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import ObjectRef
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.engine.component import Environment
 from biospark_operator.engine.outcome import Blocked, Failed, Ready
 from dev.cluster.postgres import Server

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from biospark_operator.api.v1alpha1.database import SslMode
 from biospark_operator.clients.postgres import server as postgres
+from biospark_operator.clients.postgres.address import Address, Login
 from biospark_operator.clients.postgres.errors import LoginRefusedError, MissingDatabaseError
-from biospark_operator.clients.postgres.server import Address, Servers
-from biospark_operator.clients.postgres.session import Login
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.engine.errors import AccessError, NotLeaderError, OutsideError, UnavailableError
 from dev.cluster.postgres import Server
 from dev.cluster.postgres import Server as Running

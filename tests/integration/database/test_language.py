@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.engine.outcome import Failed, Ready
 from tests.integration.database.operated import Operated, encoded
 from tests.postgres import Site, server

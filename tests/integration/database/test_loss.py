@@ -9,7 +9,7 @@ import pytest
 
 from biospark_operator.api.v1alpha1.environment import ALLOW_EMPTY_DATABASE
 from biospark_operator.api.v1alpha1.reasons import Reason
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.engine.convergence import Report
 from biospark_operator.engine.outcome import Blocked, Ready
 from dev.cluster.postgres import Server

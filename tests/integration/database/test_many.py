@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from biospark_operator.clients.postgres import server as postgres
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.clients.postgres.session import Session
 from biospark_operator.engine.outcome import Failed, Ready
 from tests.integration.database.operated import Operated

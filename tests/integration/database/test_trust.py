@@ -15,7 +15,7 @@ from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.database import DatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import ObjectRef
-from biospark_operator.clients.postgres.server import Servers
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.components import catalog
 from biospark_operator.components.database.access import WEAKEST
 from biospark_operator.components.outside import SERVERS

@@ -19,7 +19,9 @@ DEFERRED = [component for component in COMPONENTS if isinstance(component, Defer
 
 
 def test_at_its_start_the_operator_imports_nothing_that_a_database_alone_needs() -> None:
-    code = "import sys, biospark_operator.runtime.main; print(*{'sqlalchemy', 'alembic'} & sys.modules.keys())"
+    code = (
+        "import sys, biospark_operator.runtime.main; print(*{'sqlalchemy', 'alembic', 'psycopg'} & sys.modules.keys())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
@@ -34,6 +36,7 @@ def test_what_is_said_beforehand_is_what_the_component_says(deferred: Deferred, 
     component = deferred.load()
     for what in ("name", "condition", "requires", "outside"):
         assert getattr(deferred, what) == getattr(component, what)
+    assert deferred.kinds == getattr(component, "kinds", frozenset())
     assert deferred.enabled(env) == component.enabled(env)
     assert list(deferred.targets(env)) == list(component.targets(env))
 

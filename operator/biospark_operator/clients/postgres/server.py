@@ -1,6 +1,6 @@
 """Talks to PostgreSQL servers: reads, transactions, logins. Used by the database component.
 
-`Servers` has one `Server` per address and administrator, and a server opens at most `LIMIT` connections at once,
+There is one `Server` per address and administrator (see `servers`), and it opens a few connections at once at most,
 whatever the number of environments on it. Connections are kept for a few seconds for whoever comes next and then
 closed, so that none is left behind. psycopg's own pool is not used because it says of a failed connection only
 that time ran out: whether the password, the certificate or the address is wrong is what users need to know.
@@ -17,7 +17,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from psycopg import sql
@@ -25,15 +24,14 @@ from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
 from biospark_operator.clients.fencing import MayAct
+from biospark_operator.clients.postgres.address import MAINTENANCE, SSL_MODES, Address, Login
 from biospark_operator.clients.postgres.connecting import AsyncConnection, Connection
 from biospark_operator.clients.postgres.errors import FAULTS, translated, unreachable
-from biospark_operator.clients.postgres.session import LOCK, STATEMENT, Login, Session
+from biospark_operator.clients.postgres.session import LOCK, STATEMENT, Session
 from biospark_operator.engine.errors import OutsideError, UnavailableError
 
 Result = TypeVar("Result")
 
-#: Connections to one server at once, over all environments. A server has 100 by default.
-LIMIT = 4
 #: Seconds that an unused connection is kept.
 IDLE = 5.0
 #: Seconds that connecting, and waiting for one's turn, may take.
@@ -45,16 +43,6 @@ WAITING, SILENCE = 10, 2.0
 FORGOTTEN = 600.0
 #: Seconds in which nobody tries to connect to a server that did not answer.
 DOWN = 3.0
-#: Where there is no database of the environment yet.
-MAINTENANCE = "postgres"
-
-#: What libpq calls the modes.
-SSL_MODES = {
-    SslMode.DISABLE: "disable",
-    SslMode.REQUIRE: "require",
-    SslMode.VERIFY_CA: "verify-ca",
-    SslMode.VERIFY_FULL: "verify-full",
-}
 _SETTINGS = {
     "statement_timeout": f"{STATEMENT:.0f}s",
     "lock_timeout": f"{LOCK:.0f}s",
@@ -62,19 +50,6 @@ _SETTINGS = {
     # Functions of others are never found before those of PostgreSQL.
     "search_path": "pg_catalog",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server is and how the way to it is protected; `authority` is a certificate in PEM."""
-
-    host: str
-    port: int
-    ssl_mode: SslMode
-    authority: bytes | None = field(default=None, repr=False)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Server:
@@ -307,28 +282,6 @@ class Server:
             task.add_done_callback(self._closing.discard)
         if self._idle:
             self._expect_sweep()
-
-
-class Servers:
-    """All servers of this process."""
-
-    def __init__(self, limit: int = LIMIT, may_act: MayAct = lambda: None) -> None:
-        self._limit, self._may_act = limit, may_act
-        self._servers: dict[tuple[Address, Login], Server] = {}
-
-    def at(self, address: Address, admin: Login) -> Server:
-        """Return the server at an address. It costs nothing until it is asked for something."""
-        if (found := self._servers.get((address, admin))) is None:
-            for key in [key for key, server in self._servers.items() if server.forgotten]:
-                self._servers.pop(key).drop()
-            found = self._servers[address, admin] = Server(address, admin, self._limit, self._may_act)
-        return found
-
-    async def close(self) -> None:
-        """Close every connection."""
-        servers, self._servers = self._servers, {}
-        for server in servers.values():
-            await server.close()
 
 
 def _set(settings: Mapping[str, str]) -> sql.Composed:

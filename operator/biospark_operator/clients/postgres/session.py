@@ -8,26 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from biospark_operator.clients.fencing import MayAct
+from biospark_operator.clients.postgres.address import Login
 from biospark_operator.clients.postgres.errors import FAULTS, translated
 
 #: Seconds that one statement may take, and that it waits for a lock.
 STATEMENT, LOCK = 10.0, 5.0
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A user and its password, which is never shown."""
-
-    user: str
-    password: str = field(repr=False)
 
 
 class Session:

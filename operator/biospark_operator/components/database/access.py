@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from biospark_operator.api.v1alpha1.database import DatabaseServer, SslMode
 from biospark_operator.api.v1alpha1.effective import database_server
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.kubernetes.objects import Manifest
-from biospark_operator.clients.postgres.server import Address, Server, Servers
-from biospark_operator.clients.postgres.session import Login
+from biospark_operator.clients.postgres.address import Address, Login
+from biospark_operator.clients.postgres.servers import Servers
 from biospark_operator.components import outside
 from biospark_operator.components.outside import Endpoint, OperatorSecrets
 from biospark_operator.engine.errors import RejectedError
 from biospark_operator.objects import secret_data
 from biospark_operator.objects.component import Cluster
+
+if TYPE_CHECKING:
+    from biospark_operator.clients.postgres.server import Server
 
 DEFAULT_CA_KEY = "ca.crt"
 #: On a Secret with an administrator: the weakest `sslMode` with which its password is sent anywhere.

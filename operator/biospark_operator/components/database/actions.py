@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from biospark_operator.clients.postgres.server import MAINTENANCE
+from biospark_operator.clients.postgres.address import MAINTENANCE
 from biospark_operator.components.database.statements import Statement
 from biospark_operator.components.secrets.store import Credential, Slot
 

@@ -14,11 +14,12 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ABANDON_SERVERS, ROTATE_REQUESTED_AT
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.postgres.address import Login
 from biospark_operator.clients.postgres.errors import LoginRefusedError
 from biospark_operator.clients.postgres.server import Server
-from biospark_operator.clients.postgres.session import Login, Session
-from biospark_operator.components import namespace
-from biospark_operator.components.database import credentials, existence, judge, marks, removal, system_catalogs
+from biospark_operator.clients.postgres.session import Session
+from biospark_operator.components import database, namespace
+from biospark_operator.components.database import credentials, existence, judge, marks, removal, system_catalogs, wanted
 from biospark_operator.components.database import plan as planning
 from biospark_operator.components.database import statements as do
 from biospark_operator.components.database.access import Access
@@ -26,10 +27,8 @@ from biospark_operator.components.database.actions import Run, SetPassword, Writ
 from biospark_operator.components.database.credentials import Credentials
 from biospark_operator.components.database.names import (
     Names,
-    database_id,
     parse_database_id,
     parse_role_id,
-    role_id,
 )
 from biospark_operator.components.database.state import Seen
 from biospark_operator.components.handover import DATABASE_LOGIN
@@ -41,8 +40,6 @@ from biospark_operator.objects.component import POLL
 from biospark_operator.objects.kinds import SECRET, Kind
 from biospark_operator.objects.ownership import Standing
 
-NAME = "database"
-_CREDENTIALS = (credentials.APP_SECRET, credentials.READER_SECRET)
 #: What stays in the status when it can't be seen any more: from this it is known what is missing.
 _REMEMBERED = ("objectId", "schemaRevision", "targetRevision")
 
@@ -75,7 +72,7 @@ class DatabaseComponent:
     store: CredentialStore
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     quiet: Quiet = field(default_factory=Quiet)
-    name: str = NAME
+    name: str = database.NAME
     condition: str = ConditionType.DATABASE_READY
     outside: bool = True
     kinds: frozenset[Kind] = frozenset({SECRET})
@@ -87,16 +84,12 @@ class DatabaseComponent:
 
     def targets(self, env: Environment) -> Sequence[str]:
         """Return the ids of the database, its roles, and its credentials."""
-        if env.spec.database.server is None:
-            return []
-        names, server = Names(env.spec.database.name), env.spec.database.server
-        roles = [role_id(server, names.database, role) for role in names.roles]
-        return [database_id(server, names.database), *roles, *(self.store.id(env, name) for name in _CREDENTIALS)]
+        return wanted.targets(env, self.store)
 
     async def observe(self, env: Environment) -> Seen:
         """Read server, database, roles and credentials, and log in as the API does."""
         server, names = await self.access.to(_server(env)), Names(env.spec.database.name)
-        slots = {name: await self.store.read(env, name) for name in _CREDENTIALS}
+        slots = {name: await self.store.read(env, name) for name in credentials.SECRETS}
         async with server.session() as session:
             about = await system_catalogs.server(session)
             seen = Seen(
@@ -176,9 +169,9 @@ class DatabaseComponent:
         databases = {id_: found for id_ in ids if (found := parse_database_id(id_)) is not None}
         released: list[str] = [] if owner.deleting else [id_ for id_ in ids if not self.store.knows(id_)]
         waiting: dict[str, str] = {}
-        for id_, (wanted, name) in databases.items() if owner.deleting else ():
+        for id_, (server, name) in databases.items() if owner.deleting else ():
             names = Names(name)
-            became, why = await self._removed(wanted, names, owner)
+            became, why = await self._removed(server, names, owner)
             if became == "waiting":
                 waiting[id_] = why
             elif became == "kept":
@@ -188,16 +181,16 @@ class DatabaseComponent:
         released += [id_ for id_ in kept if owner.orphans]
         return Removed(waiting, tuple(released), tuple(id_ for id_ in ids if id_ not in {*released, *waiting}))
 
-    async def _removed(self, wanted: EffectiveDatabaseServer, names: Names, owner: Identity) -> tuple[str, str]:
+    async def _removed(self, server: EffectiveDatabaseServer, names: Names, owner: Identity) -> tuple[str, str]:
         """Remove or give back a database, and say what became of it, see `removal`.
 
         What is on a server that a human abandons stays as it is. Raises with this way out where the server fails.
         """
-        address = f"[{wanted.host}]:{wanted.port}" if ":" in wanted.host else f"{wanted.host}:{wanted.port}"
+        address = f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
         if address in owner.abandoned:
             return "kept", ""
         try:
-            return await removal.removed(await self.access.to(wanted), names, owner)
+            return await removal.removed(await self.access.to(server), names, owner)
         except OutsideError as error:
             way_out = (
                 f"{error.message}; only if this server is gone for good annotate the environment with "

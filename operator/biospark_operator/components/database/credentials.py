@@ -26,7 +26,7 @@ from urllib.parse import quote, urlencode
 
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.environment import ROTATE_REQUESTED_AT
-from biospark_operator.clients.postgres.server import SSL_MODES
+from biospark_operator.clients.postgres.address import SSL_MODES
 from biospark_operator.components.database.names import Names
 from biospark_operator.components.database.state import Seen
 from biospark_operator.components.handover import DATABASE_LOGIN
@@ -36,7 +36,7 @@ from biospark_operator.engine.component import Environment
 #: Notes: when the password was made, and the request for a rotation that this answered.
 ROTATED_AT, ROTATE_REQUEST = DATABASE_LOGIN.note, "rotate-request"
 #: Names in the store of the environment.
-APP_SECRET, READER_SECRET = DATABASE_LOGIN.credential, "biospark-database-reader"
+SECRETS = APP_SECRET, READER_SECRET = DATABASE_LOGIN.credential, "biospark-database-reader"
 #: Where pods have the first of them, one file for each of its keys: the URI in it names one of them.
 MOUNTED_AT = "/etc/biospark/database"
 #: Seconds that the login before stays after a rotation: who has just read the Secret may still want to log in.

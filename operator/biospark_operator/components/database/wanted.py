@@ -6,16 +6,28 @@ rights. What migrations make belongs to the owner, whose default privileges give
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from biospark_operator.components.database.names import Names
+from biospark_operator.components.database import credentials
+from biospark_operator.components.database.names import Names, database_id, role_id
 from biospark_operator.components.database.state import Grant
+from biospark_operator.components.secrets.store import CredentialStore
+from biospark_operator.engine.component import Environment
 
 ENCODING = "UTF8"
 #: The oldest PostgreSQL that works: before 15 everybody might create tables in the schema public.
 OLDEST = 150000
+
+
+def targets(env: Environment, store: CredentialStore) -> Sequence[str]:
+    """Return the ids of the database, its roles, and its credentials."""
+    server, names = env.spec.database.server, Names(env.spec.database.name)
+    if server is None:
+        return []
+    roles = [role_id(server, names.database, role) for role in names.roles]
+    return [database_id(server, names.database), *roles, *(store.id(env, name) for name in credentials.SECRETS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,10 @@ from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.clients.fencing import MayAct
+from biospark_operator.clients.postgres.address import Login
 from biospark_operator.clients.postgres.errors import MissingDatabaseError, translated
 from biospark_operator.clients.postgres.server import Server
-from biospark_operator.clients.postgres.session import Login, Session
+from biospark_operator.clients.postgres.session import Session
 from biospark_operator.components import database, schema
 from biospark_operator.components.database import marks
 from biospark_operator.components.database.access import Access

@@ -10,7 +10,7 @@ from __future__ import annotations
 from biospark_operator.api.platform import Platform
 from biospark_operator.api.v1alpha1.effective_spec import EffectiveDatabaseServer
 from biospark_operator.api.v1alpha1.spec import Profile
-from biospark_operator.clients.postgres.server import SSL_MODES
+from biospark_operator.clients.postgres.address import SSL_MODES
 from biospark_operator.components.database import credentials, sizing, wanted
 from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.names import API_PORT, METRICS_PORT

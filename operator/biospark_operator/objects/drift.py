@@ -64,12 +64,14 @@ def _changed(desired: Any, live: Any, applied: Mapping[str, Any] | None, path: s
     if isinstance(desired, dict) and isinstance(live, dict):
         for key, value in desired.items():
             found = live.get(key)
-            if type(value) is str and value == found:  # most of what there is, and most of the time it took
+            if _same(value, found):  # most of what there is, and most of the time it took
                 continue
             below, is_quantity = applied.get(f"f:{key}"), quantity or key in _QUANTITIES
             yield from _changed(value, found, below, dotted(path, key), quantity=is_quantity)
     elif _is_list(desired) and _is_list(live) and (pairs := _paired(desired, live, applied)) is not None:
         for label, wanted, found in pairs:
+            if _same(wanted, found):
+                continue
             below = _entry_of(wanted, applied)
             yield from _changed(wanted, found, below, f"{path}[{label}]", quantity=quantity)
     elif not _equal(desired, live, quantity=quantity):
@@ -170,10 +172,20 @@ def _tells_apart(key: str, items: Sequence[Any]) -> bool:
     return len(values) == len(items) == len(set(values))
 
 
+def _same(desired: Any, live: Any) -> bool:
+    """Whether two values are the same JSON, however deep; some that are as good as the same are not."""
+    if desired != live:
+        return False
+    # To Python false is 0 and true is 1.
+    return type(desired) is str or _encoded(desired) == _encoded(live)
+
+
+_encoded = msgspec.json.Encoder(order="deterministic").encode
+
+
 def _equal(desired: Any, live: Any, *, quantity: bool) -> bool:
     if _empty(desired):
         return _empty(live)
-    # To Python false is 0 and true is 1.
     same = desired == live and isinstance(desired, bool) == isinstance(live, bool)
     return same or (quantity and _same_quantity(desired, live))
 

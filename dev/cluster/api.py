@@ -43,8 +43,11 @@ class Api:
 
     def __init__(self, kubeconfig: Path, seconds: float = 30) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
-        server = str(config["clusters"][0]["cluster"]["server"])
-        self._http = httpx.Client(base_url=server, verify=_tls(config), timeout=seconds, trust_env=False)
+        cluster = config["clusters"][0]["cluster"]
+        self.url = str(cluster["server"])
+        #: The certificates that it is trusted by.
+        self.authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._http = httpx.Client(base_url=self.url, verify=_tls(config), timeout=seconds, trust_env=False)
 
     def __enter__(self) -> Api:
         return self
@@ -102,6 +105,14 @@ class Api:
         """Apply independent manifests, a few at a time."""
         with ThreadPoolExecutor(PARALLEL) as pool:
             list(pool.map(self.apply, manifests))
+
+    def token(self, namespace: str, account: str, audiences: Sequence[str], seconds: int) -> str:
+        """A token of a ServiceAccount for these audiences, by default the API server itself."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        spec = {"expirationSeconds": seconds, **({"audiences": list(audiences)} if audiences else {})}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = self._http.post(path, json=body)
+        return str(_checked(answer, f"POST {path}").json()["status"]["token"])
 
     def await_object(self, path: str, holds: Callable[[Any], bool], seconds: float, what: str) -> Any:
         """Wait until the object at `path` exists and `holds`; raises ClusterError saying `what` did not come true."""

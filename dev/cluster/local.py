@@ -19,6 +19,8 @@ from dev.cluster.process import Components
 from dev.cluster.provider import Report
 from dev.cluster.size import Size, missing_for_node
 
+#: Seconds for a server of the instance to end by itself; its data go in any case.
+SERVER_GRACE_SECONDS = 3
 WAITING = "Waiting: another command works on this cluster"
 
 
@@ -59,6 +61,9 @@ class LocalProvider:
             node.stop(instances.unnumbered(self.name), components)
             fakenodes.stop(components)
             controlplane.stop(components)
+            for server in _servers(directory):
+                for program in server.names():
+                    server.stop(program, grace=SERVER_GRACE_SECONDS)
             shutil.rmtree(directory)
         report(f"Cluster {self.name!r} is gone")
 
@@ -106,6 +111,11 @@ class LocalProvider:
         if instance is None:
             raise ClusterError(f"there is no cluster {self.name!r}: start it with `make cluster-up`")
         return instance
+
+
+def _servers(directory: Path) -> list[Components]:
+    """What runs beside the cluster in the same instance: PostgreSQL, OpenBao."""
+    return [_components(records.parent) for records in directory.glob("*/run")]
 
 
 def _components(directory: Path) -> Components:

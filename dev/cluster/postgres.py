@@ -54,7 +54,7 @@ class Server:
         """The server of this major version of the instance `name`, with a port that is free or was its own."""
         directory = instances.directory_of(name) / f"postgres-{major}"
         saved = directory / "port"
-        port = int(saved.read_text()) if saved.exists() else _free_port(address)
+        port = int(saved.read_text()) if saved.exists() else free_port(address)
         return cls(name, major, address, port, directory)
 
     @property
@@ -203,7 +203,8 @@ def _ensure_program(major: int, report: Callable[[str], None] = print) -> None:
         packages.ensure(packages.POSTGRES, report)
 
 
-def _free_port(address: str) -> int:
+def free_port(address: str) -> int:
+    """A port that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])

@@ -39,12 +39,18 @@ class Shares:
 
     async def take(self, holder: str, amount: int = 1, *, seconds: float) -> None:
         """Take an amount, or wait for it; raises `ShareTakenError`. `give_back` it."""
-        if self._fits(holder, amount):
-            self._add(holder, amount)
+        if self.take_at_once(holder, amount):
             return
         if seconds <= 0 or sum(waiting.holder == holder for waiting in self._waiting) >= _MOST_WAITING:
             raise ShareTakenError
         await self._wait(_Waiting(holder, amount, asyncio.get_running_loop().create_future()), seconds)
+
+    def take_at_once(self, holder: str, amount: int = 1) -> bool:
+        """Take an amount unless one has to wait for it; whether it was taken. `give_back` it."""
+        fits = self._fits(holder, amount)
+        if fits:
+            self._add(holder, amount)
+        return fits
 
     def take_beyond(self, holder: str, amount: int = 1) -> None:
         """Take an amount that can't be refused any more."""

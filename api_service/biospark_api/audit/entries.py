@@ -4,6 +4,7 @@ Entries of changes are part of the statement that changes: both happen or neithe
 `log`. An entry names ids only; names, addresses and health data are in the tables that it refers to.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -29,12 +30,17 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     target: str | None = None
     request_id: str | None = None
     address: str | None = None
-    shown: list[str] | None = None
-    """Ids of what a list or search showed; only in entries of reads."""
+    shown: str | None = None
+    """What a list or search showed, as `ids` writes it; only in entries of reads."""
 
     def parameters(self) -> dict[str, Any]:
         """What `audited` statements are executed with, besides their own parameters."""
         return {f"audit_{column}": getattr(self, column) for column in COLUMNS}
+
+
+def ids(shown: Iterable[str]) -> str:
+    """Ids as PostgreSQL writes an array: one text, since a queue full of lists would hold a text for each of them."""
+    return f"{{{','.join(shown)}}}"
 
 
 def audited(statement: str) -> str:

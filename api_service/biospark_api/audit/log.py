@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _CAPACITY = 10_000
 _BATCH = 500
-_IDS_EACH = 50
-"""Ids of what was shown, for each entry that there is room for: a list has up to 200, which take memory as well."""
+_SHOWN_EACH = 2000
+"""Characters about what was shown, for each entry that there is room for: fifty ids. A list has up to 200."""
 _FLUSH_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 
@@ -35,7 +35,7 @@ class AuditLog:
         self.lost = 0
         self._pool = pool
         self._capacity = capacity
-        self._ids = 0
+        self._shown = 0
         self._queue: deque[Entry] = deque()
         self._being_written = 0
         self._writing: asyncio.Task[None] | None = None
@@ -48,13 +48,13 @@ class AuditLog:
 
     def add(self, entry: Entry) -> None:
         """Collect an entry. Raises the 503 problem when there is no room and the entry is about a success."""
-        if len(self._queue) >= self._capacity or self._ids >= self._capacity * _IDS_EACH:
+        if len(self._queue) >= self._capacity or self._shown >= self._capacity * _SHOWN_EACH:
             if entry.outcome == "success":
                 raise ProblemError(503, "The audit log takes no entries now.", headers={"Retry-After": "1"})
             self.lost += 1  # nothing was given away
             return
         self._queue.append(entry)
-        self._ids += len(entry.shown or ())
+        self._shown += len(entry.shown or "")
         if len(self._queue) - self._being_written >= _BATCH:
             self._wake.set()
 
@@ -94,7 +94,7 @@ class AuditLog:
                 await queries.add(self._pool, batch)
                 for entry in batch:
                     self._queue.popleft()
-                    self._ids -= len(entry.shown or ())
+                    self._shown -= len(entry.shown or "")
                 self._being_written -= len(batch)
         finally:
             self._being_written = 0

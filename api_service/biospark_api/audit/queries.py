@@ -10,7 +10,8 @@ from biospark_api.database.conditions import matching
 from biospark_api.database.connection import Row
 from biospark_api.database.pool import Pool
 
-# As one document: parameters of hundreds of entries take longer to make than to insert.
+# As one document: parameters of hundreds of entries take longer to make than to insert. What was shown is a text in
+# there, which PostgreSQL reads as an array.
 _ADD = """
 INSERT INTO audit_log (actor, actor_role, action, target, outcome, status, request_id, address, shown)
 SELECT actor, actor_role, action, target, outcome, status, request_id, address, shown FROM json_to_recordset(%s::json)

@@ -37,10 +37,11 @@ class _Lease:
         if self._holder is None:
             self._connection = await pool.getconn(self._timeout)
             return self._connection
-        try:
-            await pool.shares.take(self._holder, seconds=self._timeout or pool.timeout)
-        except ShareTakenError:
-            raise ShareInUseError from None
+        if not pool.shares.take_at_once(self._holder):
+            try:
+                await pool.shares.take(self._holder, seconds=self._timeout or pool.timeout)
+            except ShareTakenError:
+                raise ShareInUseError from None
         try:
             self._connection = await pool.getconn(self._timeout)
         except BaseException:

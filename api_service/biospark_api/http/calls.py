@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from biospark_api import documents
-from biospark_api.audit.entries import Entry
+from biospark_api.audit.entries import Entry, ids
 from biospark_api.database.connection import Row
 from biospark_api.database.errors import StuckError, is_lost, problem_of
 from biospark_api.fields import WITHIN, Input
@@ -64,7 +64,7 @@ class Call:
         self.operation = operation
         self.audited = False
         self.target: str | None = None
-        self.shown: list[str] | None = None
+        self.shown: str | None = None
         self.patient: str | None = None
         """Whom an answer that is kept speaks of."""
         self._principal: Principal | None = None
@@ -121,7 +121,7 @@ class Call:
 
     def showing(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows of an answer, noted for the audit log."""
-        self.shown = [row.id for row in rows]
+        self.shown = ids([row.id for row in rows])
         return rows
 
     @property

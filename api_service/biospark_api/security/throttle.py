@@ -96,10 +96,12 @@ def _too_many(seconds: int) -> ProblemError:
 
 def client_address(request: Request, trusted: str) -> str:
     """Where a request comes from: the last hop that is not one of our proxies, whose networks are `trusted`."""
-    peer = request.client.host if request.client else ""
-    networks = _networks(trusted)
-    if not networks:
+    # Not `request.client`, which makes an object of it for each look.
+    client = request.scope.get("client")
+    peer: str = client[0] if client else ""
+    if not trusted:
         return peer
+    networks = _networks(trusted)
     hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
     for hop in [peer, *reversed(hops)]:
         address = _parse(hop.strip())

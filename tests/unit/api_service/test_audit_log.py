@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from biospark_api.audit import queries
-from biospark_api.audit.entries import Entry
+from biospark_api.audit.entries import Entry, ids
 from biospark_api.audit.log import AuditLog
 from biospark_api.database.pool import Pool
+from biospark_api.http.paging import MAX_LIMIT
+from biospark_api.http.problems import ProblemError
 
 
 class Database:
@@ -72,3 +75,18 @@ async def test_what_does_not_end_in_time_is_given_up(database: Callable[[], Data
     opened.answers.set()
     await asyncio.sleep(0)
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_what_was_shown_takes_room_until_it_is_written(database: Callable[[], Database]) -> None:
+    opened = database()
+    opened.answers.set()
+    log = AuditLog(cast("Pool", None), capacity=10)
+    largest = Entry("patients.list", "success", 200, shown=ids(str(uuid.uuid4()) for _ in range(MAX_LIMIT)))
+    for _ in range(3):
+        log.add(largest)
+    with pytest.raises(ProblemError, match="takes no entries"):
+        log.add(entry(1))
+    await log.flush()
+    for _ in range(3):
+        log.add(largest)
+    assert log.waiting == 3

@@ -6,8 +6,8 @@ from biospark_api.agents import queries
 from biospark_api.agents.models import Agent, AgentChange, AgentPage
 from biospark_api.http.calls import Call, Operations, answer
 from biospark_api.http.contract import Contract
-from biospark_api.http.paging import next_link, shown
-from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.paging import cut, link_by_cursor
+from biospark_api.http.preconditions import expected_versions, refuse_change, tagged, tagged_if_changed
 from biospark_api.security.permissions import Permission
 
 agents = Operations("/api/v1/agents", "agents")
@@ -30,8 +30,8 @@ async def list_agents(call: Call) -> Response:
     page = call.query(AgentPage)
     filters = {"type": page.type, "status": page.status, **page.after()}
     size = {"limit": page.limit + 1, "page_bytes": call.services.settings.max_page_bytes}
-    rows = await queries.page(call.services.pool, {**filters, **size})
-    return answer(call.showing(shown(rows, page.limit)), headers=next_link(page, rows, "created_at"))
+    rows, following = cut(await queries.page(call.services.pool, {**filters, **size}), page.limit, "created_at")
+    return answer(call.showing(rows), headers=link_by_cursor(page, following))
 
 
 @agents.add("GET", "/{agent_id}", "agents.get", Permission.READ_AGENTS, _GET)
@@ -40,11 +40,7 @@ async def get_agent(call: Call) -> Response:
     call.target = call.id("agent_id")
     async with call.services.pool.connection() as connection:
         row = await queries.get(connection, call.target)
-    if row is None:
-        raise refuse_change(None)
-    if unchanged(call, row["version"]):
-        return not_modified(row["version"])
-    return answer(row, headers={"ETag": etag(row.pop("version"))})
+    return tagged_if_changed(call, row)
 
 
 @agents.add("PATCH", "/{agent_id}", "agents.change", Permission.WRITE_AGENTS, _CHANGE)
@@ -57,4 +53,4 @@ async def change_agent(call: Call) -> Response:
         row = await queries.change(connection, call.target, values, versions, call.entry())
         if row is None:
             raise refuse_change(await queries.get(connection, call.target))
-    return answer(row, headers={"ETag": etag(row.pop("version"))})
+    return tagged(row)

@@ -12,7 +12,7 @@ from biospark_api.audit import queries
 from biospark_api.fields import Filter, Moment, Word
 from biospark_api.http.calls import Call, Operations, answer
 from biospark_api.http.contract import Contract
-from biospark_api.http.paging import Limit
+from biospark_api.http.paging import Limit, next_link
 from biospark_api.security.permissions import Permission
 
 audit = Operations("/api/v1/audit", "audit")
@@ -92,8 +92,6 @@ async def list_audit(call: Call) -> Response:
     """The newest first. Reads appear within a second, changes with what they changed."""
     page = call.query(AuditPage)
     rows = await queries.entries(call.services.pool, page.model_dump(exclude={"limit"}), page.limit + 1)
-    headers = {}
-    if len(rows) > page.limit:
-        given = page.model_dump(mode="json", exclude_none=True, exclude={"before"})
-        headers["Link"] = f'<?{urlencode({**given, "before": rows[page.limit - 1].id})}>; rel="next"'
-    return answer(rows[: page.limit], headers=headers)
+    given = urlencode(page.model_dump(mode="json", exclude_none=True, exclude={"before"}))
+    position = f"before={rows[page.limit - 1].id}" if len(rows) > page.limit else None
+    return answer(rows[: page.limit], headers=next_link(given, position))

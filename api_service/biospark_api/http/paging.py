@@ -114,17 +114,21 @@ def bounded(columns: str, document: str, source: str, order: str) -> str:
     """  # noqa: S608 - names of columns and conditions, which are constants of the code
 
 
-def shown(rows: Sequence[Row], limit: int) -> Sequence[Row]:
-    """The rows of a page, of those that were found: one more if there is a next page."""
-    if len(rows) > limit:
-        return rows[:limit]
-    return rows if not rows or getattr(rows[-1], "fits", True) else rows[:-1]
+def cut(rows: Sequence[Row], limit: int, moment: str) -> tuple[Sequence[Row], str | None]:
+    """The rows of a page, of those that were found, and the cursor of the next page. If there is a next page, one row
+    more was found. `moment` is the column that they are ordered by.
+    """
+    if len(rows) <= limit and (not rows or getattr(rows[-1], "fits", True)):
+        return rows, None
+    page = rows[:-1]
+    return page, encode_cursor(getattr(page[-1], moment), page[-1].id)
 
 
-def next_link(page: Page, rows: Sequence[Row], moment: str) -> dict[str, str]:
-    """The Link header of a page; `rows` holds one row more than the page if there is a next one."""
-    on_page = shown(rows, page.limit)
-    if len(on_page) == len(rows):
-        return {}
-    last = on_page[-1]
-    return {"Link": f'<?{page.given}&cursor={encode_cursor(getattr(last, moment), last.id)}>; rel="next"'}
+def next_link(given: str, position: str | None) -> dict[str, str]:
+    """The Link header of a page, if there is a next one: where that begins, besides what was `given` for this one."""
+    return {"Link": f'<?{given}&{position}>; rel="next"'} if position else {}
+
+
+def link_by_cursor(page: Page, cursor: str | None) -> dict[str, str]:
+    """The same by cursor."""
+    return next_link(page.given, cursor and f"cursor={cursor}")

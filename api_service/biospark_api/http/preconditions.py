@@ -7,16 +7,32 @@ clients who read the same version cannot both write.
 import re
 from collections.abc import Mapping
 
+from psycopg.rows import DictRow
 from starlette.responses import Response
 
-from biospark_api.http.calls import Call
+from biospark_api.http.calls import Call, answer
 from biospark_api.http.problems import ProblemError
 
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<value>[^"]*)"')
 
 
-def etag(version: int) -> str:
-    """The tag of a version."""
+def tagged(row: DictRow, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer with a resource. Its `version` is not shown: it is the tag."""
+    return answer(row, status, {"ETag": _etag(row.pop("version")), **(headers or {})})
+
+
+def tagged_if_changed(call: Call, row: DictRow | None) -> Response:
+    """The answer to a GET of a resource: 304 if the client has this version. Raises the problem where there is none,
+    or it is `deleted`.
+    """
+    if row is None or row.pop("deleted", False):
+        raise refuse_change(row and {"deleted": True})
+    if _has(call, row["version"]):
+        return Response(status_code=304, headers={"ETag": _etag(row["version"])})
+    return tagged(row)
+
+
+def _etag(version: int) -> str:
     return f'"{version}"'
 
 
@@ -29,17 +45,11 @@ def expected_versions(call: Call) -> list[int] | None:
     return [int(value) for value in values if re.fullmatch(r"[0-9]{1,9}", value)]
 
 
-def unchanged(call: Call, version: int) -> bool:
-    """Whether If-None-Match says that the client has this version."""
+def _has(call: Call, version: int) -> bool:
     header = call.header(b"if-none-match")
     if header is None:
         return False
     return header.strip() == "*" or str(version) in {tag["value"] for tag in _TAG.finditer(header)}
-
-
-def not_modified(version: int) -> Response:
-    """The 304 answer."""
-    return Response(status_code=304, headers={"ETag": etag(version)})
 
 
 def refuse_change(row: Mapping[str, object] | None) -> ProblemError:

@@ -1,14 +1,13 @@
 """The operations on patients."""
 
-from psycopg.rows import DictRow
 from starlette.responses import Response
 
 from biospark_api.database.connection import Connection
 from biospark_api.http.calls import Call, Operations, answer
 from biospark_api.http.contract import SMALL, Contract
 from biospark_api.http.idempotency import once
-from biospark_api.http.paging import OffsetPage, encode_cursor, next_link
-from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.paging import OffsetPage, cut, link_by_cursor
+from biospark_api.http.preconditions import expected_versions, refuse_change, tagged, tagged_if_changed
 from biospark_api.http.problems import ProblemError
 from biospark_api.patients import erasure, queries
 from biospark_api.patients.models import NewPatient, Patient, PatientChange, PatientSearch, PatientsFound
@@ -56,11 +55,12 @@ async def list_patients(call: Call) -> Response:
     if page.cursor and page.offset:
         raise ProblemError(422, "Give either offset or cursor.")
     pool = call.services.pool
-    rows = await queries.page(pool, {"limit": page.limit + 1, "offset": page.offset, **page.after()})
-    headers = next_link(page, rows, "created_at")
+    found = await queries.page(pool, {"limit": page.limit + 1, "offset": page.offset, **page.after()})
+    rows, following = cut(found, page.limit, "created_at")
+    headers = link_by_cursor(page, following)
     if page.count:
         headers["X-Total-Count"] = str(await queries.count(pool, exact=page.count == "exact"))
-    return answer(call.showing(rows[: page.limit]), headers=headers)
+    return answer(call.showing(rows), headers=headers)
 
 
 @patients.add("POST", "", "patients.create", Permission.WRITE_PATIENTS, _CREATE)
@@ -71,7 +71,7 @@ async def create_patient(call: Call) -> Response:
     async def create(connection: Connection) -> Response:
         row = await queries.create(connection, patient.model_dump(), call.entry(201))
         call.patient = row["id"]
-        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
+        return tagged(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 
@@ -85,10 +85,9 @@ async def search_patients(call: Call) -> Response:
         escaped = wanted.name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         filters["name"] = f"{escaped}%"
     after = OffsetPage(cursor=wanted.cursor).after()
-    rows = await queries.search(call.services.pool, {**filters, **after, "limit": wanted.limit + 1})
-    found = rows[: wanted.limit]
-    more = encode_cursor(found[-1].created_at, found[-1].id) if len(rows) > wanted.limit else None
-    return answer({"items": call.showing(found), "next_cursor": more})
+    found = await queries.search(call.services.pool, {**filters, **after, "limit": wanted.limit + 1})
+    rows, following = cut(found, wanted.limit, "created_at")
+    return answer({"items": call.showing(rows), "next_cursor": following})
 
 
 @patients.add("GET", "/{patient_id}", "patients.get", Permission.READ_PATIENTS, _GET)
@@ -97,11 +96,7 @@ async def get_patient(call: Call) -> Response:
     call.target = call.id("patient_id")
     async with call.services.pool.connection() as connection:
         row = await queries.get(connection, call.target)
-    if row is None or row.pop("deleted"):
-        raise refuse_change(row and {"deleted": True})
-    if unchanged(call, row["version"]):
-        return not_modified(row["version"])
-    return _shown(row)
+    return tagged_if_changed(call, row)
 
 
 @patients.add("PUT", "/{patient_id}", "patients.replace", Permission.WRITE_PATIENTS, _REPLACE)
@@ -146,8 +141,4 @@ async def _changed(call: Call, change: NewPatient | PatientChange, *, whole: boo
         row = await queries.change(connection, call.target, values, versions, call.entry())
         if row is None:
             raise refuse_change(await queries.get(connection, call.target))
-    return _shown(row)
-
-
-def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})
+    return tagged(row)

@@ -1,6 +1,6 @@
 """The operations on the health records of a patient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from psycopg.rows import DictRow
 from starlette.responses import Response
@@ -9,8 +9,8 @@ from biospark_api.database.connection import Connection, Row
 from biospark_api.http.calls import Call, Operations, answer
 from biospark_api.http.contract import SMALL, Contract
 from biospark_api.http.idempotency import once
-from biospark_api.http.paging import Page, encode_cursor, next_link, shown
-from biospark_api.http.preconditions import etag, not_modified, refuse_change, unchanged
+from biospark_api.http.paging import Page, cut, link_by_cursor
+from biospark_api.http.preconditions import tagged, tagged_if_changed
 from biospark_api.http.problems import ProblemError
 from biospark_api.records import queries
 from biospark_api.records.models import NewRecord, Record, RecordPage, RecordSearch, RecordsFound
@@ -37,8 +37,8 @@ async def list_records(call: Call) -> Response:
     """Those recorded last come first."""
     page = call.query(RecordPage)
     filters = {"type": page.type, "since": page.since, "until": page.until, **page.after()}
-    rows = await _page(call, filters, page.limit)
-    return answer(call.showing(shown(rows, page.limit)), headers=next_link(page, rows, "recorded_at"))
+    rows, following = await _page(call, filters, page.limit)
+    return answer(call.showing(rows), headers=link_by_cursor(page, following))
 
 
 @records.add("POST", "/_search", "records.search", Permission.READ_RECORDS, _SEARCH)
@@ -46,10 +46,8 @@ async def search_records(call: Call) -> Response:
     """By what their data contains."""
     wanted = await call.body(RecordSearch)
     filters = wanted.model_dump(exclude={"cursor", "limit"}) | Page(cursor=wanted.cursor).after()
-    rows = await _page(call, filters, wanted.limit)
-    found = shown(rows, wanted.limit)
-    more = encode_cursor(found[-1].recorded_at, found[-1].id) if len(rows) > len(found) else None
-    return answer({"items": call.showing(found), "next_cursor": more})
+    rows, following = await _page(call, filters, wanted.limit)
+    return answer({"items": call.showing(rows), "next_cursor": following})
 
 
 @records.add("POST", "", "records.create", Permission.WRITE_RECORDS, _CREATE)
@@ -62,7 +60,7 @@ async def create_record(call: Call) -> Response:
         row = await queries.create(connection, patient, record.model_dump(), call.entry(201))
         if row is None:
             raise await _no_patient(connection, patient)
-        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
+        return tagged(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 
@@ -74,19 +72,15 @@ async def get_record(call: Call) -> Response:
     async with call.services.pool.connection() as connection:
         await _require_patient(connection, patient)
         row = await queries.get(connection, patient, call.target)
-    if row is None:
-        raise refuse_change(None)
-    if unchanged(call, row["version"]):
-        return not_modified(row["version"])
-    return _shown(row)
+    return tagged_if_changed(call, row)
 
 
-async def _page(call: Call, filters: Mapping[str, object], limit: int) -> list[Row]:
+async def _page(call: Call, filters: Mapping[str, object], limit: int) -> tuple[Sequence[Row], str | None]:
     call.target = patient = call.id("patient_id")
     async with call.services.pool.connection() as connection:
         await _require_patient(connection, patient)
         size = {"limit": limit + 1, "page_bytes": call.services.settings.max_page_bytes}
-        return await queries.page(connection, patient, {**filters, **size})
+        return cut(await queries.page(connection, patient, {**filters, **size}), limit, "recorded_at")
 
 
 async def _require_patient(connection: Connection, patient: str) -> None:
@@ -101,7 +95,3 @@ async def _no_patient(connection: Connection, patient: str) -> ProblemError:
 
 def _refusal(row: DictRow | None) -> ProblemError:
     return ProblemError(410, "The patient was deleted.") if row else ProblemError(404, "There is no such patient.")
-
-
-def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})

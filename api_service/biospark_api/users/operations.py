@@ -1,6 +1,5 @@
 """The operations on users."""
 
-from psycopg.rows import DictRow
 from starlette.responses import Response
 
 from biospark_api.auth import queries as auth_queries
@@ -9,8 +8,8 @@ from biospark_api.database.pool import transaction
 from biospark_api.http.calls import Call, Operations, answer
 from biospark_api.http.contract import Contract
 from biospark_api.http.idempotency import once
-from biospark_api.http.paging import Page, next_link
-from biospark_api.http.preconditions import etag, expected_versions, not_modified, refuse_change, unchanged
+from biospark_api.http.paging import Page, cut, link_by_cursor
+from biospark_api.http.preconditions import expected_versions, refuse_change, tagged, tagged_if_changed
 from biospark_api.http.problems import ProblemError
 from biospark_api.security.permissions import Permission, Role
 from biospark_api.security.throttle import account_of
@@ -49,8 +48,9 @@ _RESET = Contract("Reset a user's password", status=204, body=PasswordReset)
 async def list_users(call: Call) -> Response:
     """The newest first."""
     page = call.query(Page)
-    rows = await queries.page(call.services.pool, {**page.after(), "limit": page.limit + 1})
-    return answer(call.showing(rows[: page.limit]), headers=next_link(page, rows, "created_at"))
+    found = await queries.page(call.services.pool, {**page.after(), "limit": page.limit + 1})
+    rows, following = cut(found, page.limit, "created_at")
+    return answer(call.showing(rows), headers=link_by_cursor(page, following))
 
 
 @users.add("POST", "", "users.create", Permission.WRITE_USERS, _CREATE)
@@ -63,7 +63,7 @@ async def create_user(call: Call) -> Response:
     async def create(connection: Connection) -> Response:
         values = {"email": user.email, "hash": stored, "role": user.role.value}
         row = await queries.create(connection, values, call.entry(201))
-        return _shown(row, 201, {"Location": f"{call.path}/{row['id']}"})
+        return tagged(row, 201, {"Location": f"{call.path}/{row['id']}"})
 
     return await once(call, create)
 
@@ -74,11 +74,7 @@ async def get_user(call: Call) -> Response:
     call.target = call.id("user_id")
     async with call.services.pool.connection() as connection:
         row = await queries.get(connection, call.target)
-    if row is None:
-        raise refuse_change(None)
-    if unchanged(call, row["version"]):
-        return not_modified(row["version"])
-    return _shown(row)
+    return tagged_if_changed(call, row)
 
 
 @users.add("PATCH", "/{user_id}", "users.change", Permission.WRITE_USERS, _CHANGE)
@@ -96,7 +92,7 @@ async def change_user(call: Call) -> Response:
         if row is None:
             raise refuse_change(await queries.get(connection, call.target))
     call.services.tokens.forget_user(call.target)
-    return _shown(row)
+    return tagged(row)
 
 
 @users.add("POST", "/{user_id}/password", "users.reset_password", Permission.WRITE_USERS, _RESET)
@@ -142,7 +138,3 @@ async def unlock_user(call: Call) -> Response:
             raise refuse_change(None)
         await auth_queries.forget_attempts(connection, account_of(user["email"]), call.target, call.entry(204))
     return Response(status_code=204)
-
-
-def _shown(row: DictRow, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return answer(row, status, {"ETag": etag(row.pop("version")), **(headers or {})})

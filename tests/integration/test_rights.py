@@ -158,7 +158,8 @@ def test_no_right_of_the_operator_is_superfluous(
     for role, companion in ((cluster, own), (own, cluster)):
         with deprived(own_control_plane, role, [companion]) as users:
             unneeded += superfluous(authorizer, role, users, is_needed)
-    assert not unneeded, "nothing breaks without\n" + "\n".join(unneeded)
+    hint = "nothing breaks without these: remove them, or add what needs them to what the operator is led through"
+    assert not unneeded, f"{hint}\n" + "\n".join(unneeded)
 
 
 def test_every_right_that_the_operator_grants_is_in_a_role_that_it_makes(

@@ -39,7 +39,7 @@ def leaves(model: type[Model] = Spec, prefix: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("path", list(leaves()))
 def test_every_field_is_either_managed_or_reported(path: str) -> None:
     managed = any(f"{path}.".startswith(f"{prefix}.") for prefix in MANAGED)
-    assert managed is (not_managed(path) is None)
+    assert managed is (not_managed(path) is None), f"list {path} or its section in MANAGED or NOT_MANAGED, not in both"
 
 
 def test_the_tables_name_only_fields_that_exist() -> None:

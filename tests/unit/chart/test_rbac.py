@@ -57,7 +57,10 @@ def test_no_right_is_a_wildcard_or_leads_to_more_rights(roles: Sequence[Manifest
 def test_the_operator_can_do_in_the_cluster_what_its_components_declare_and_nothing_beyond(
     operators: Mapping[str, set[kinds.Right]],
 ) -> None:
-    assert operators[NAME] - OF_THE_PROCESS == kinds.rights(DECLARED)
+    has, needed = operators[NAME] - OF_THE_PROCESS, kinds.rights(DECLARED)
+    missing, too_much = sorted(needed - has), sorted(has - needed)
+    assert missing == [], "add these to templates/clusterrole.yaml"
+    assert too_much == [], "remove these from templates/clusterrole.yaml"
 
 
 def test_a_kind_without_rights_and_a_right_without_a_kind_are_both_noticed(

@@ -1,30 +1,43 @@
-"""The components together: their order, and that each has a condition of its own."""
+"""The components together: none is forgotten, their order, and that each has a condition of its own."""
 
 from __future__ import annotations
 
+import inspect
+import pkgutil
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from biospark_operator import components
 from biospark_operator.api.v1alpha1.conditions import ConditionType
 from biospark_operator.clients.kubernetes.objects import ObjectRef
+from biospark_operator.components import catalog
 from biospark_operator.engine.graph import in_order
 from biospark_operator.objects.kinds import LISTS, Kind, kinds_of
 from tests.fakes.components import COMPONENTS
 from tests.fakes.environments import environment
+from tests.unit.components.test_golden import ENVIRONMENTS
 
-EVERYTHING: dict[str, Any] = {
-    "profile": "Production",
-    "registry": {"pullSecretRef": {"name": "pull"}},
-    "access": {"bindings": [{"role": "Viewer", "subjects": [{"kind": "User", "name": "a"}]}]},
-    "database": {"server": {"host": "db.example", "adminSecretRef": {"name": "admin"}}},
-    "api": {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}},
-}
+EVERYTHING = environment(**ENVIRONMENTS["everything"])
 
 
 def test_the_namespace_comes_first_and_the_api_last() -> None:
     names = [component.name for component in in_order(COMPONENTS)]
     assert (names[0], names[-1]) == ("namespace", "workload")
+
+
+def test_every_module_of_a_component_is_in_the_catalog() -> None:
+    names = [module.name for module in pkgutil.walk_packages(components.__path__, f"{components.__name__}.")]
+    of_components = {name for name in names if inspect.isfunction(vars(import_module(name)).get("component"))}
+    listed = {value.__name__ for value in vars(catalog).values() if inspect.ismodule(value)}
+    forgotten = sorted(of_components - listed)
+    assert forgotten == [], "add them to components in components/catalog.py"
+
+
+def test_the_environment_with_everything_has_every_component() -> None:
+    without = [component.name for component in COMPONENTS if not component.enabled(EVERYTHING)]
+    assert without == [], "make them part of everything in test_golden.py"
 
 
 def test_each_component_has_a_documented_condition_of_its_own() -> None:
@@ -43,9 +56,8 @@ def test_every_object_is_known_to_the_inventory_before_it_is_made() -> None:
 
 
 def test_each_component_makes_no_other_kinds_than_it_declares() -> None:
-    env = environment("dev", **EVERYTHING)
     for component in COMPONENTS:
-        made = {ObjectRef.parse(target) for target in component.targets(env) if ObjectRef.is_one(target)}
+        made = {ObjectRef.parse(target) for target in component.targets(EVERYTHING) if ObjectRef.is_one(target)}
         declared = {kind.key for kind in kinds_of([component])}
         assert {(ref.api_version, ref.kind) for ref in made} <= declared, component.name
 

@@ -22,8 +22,9 @@ def fields(state: str) -> set[str]:
 
 
 def test_the_table_says_what_is_managed_and_what_is_not() -> None:
-    assert fields("yes") == set(MANAGED)
-    assert fields("not yet") == set(NOT_MANAGED)
+    hint = "the table in README.md has to say the same as MANAGED and NOT_MANAGED"
+    assert fields("yes") == set(MANAGED), hint
+    assert fields("not yet") == set(NOT_MANAGED), hint
 
 
 def test_the_environment_that_is_shown_is_the_example() -> None:

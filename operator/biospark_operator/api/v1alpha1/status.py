@@ -18,6 +18,9 @@ from biospark_operator.api.v1alpha1.model import Model
 PLAN_LIMIT = 100
 """Actions that a plan lists; more are only counted."""
 
+RECENT_LIMIT = 20
+"""Measured values that a gate lists."""
+
 Short = Annotated[str, Text("write at most 253 characters", max_length=253, min_length=0)]
 Line = Annotated[str, Text("write at most 1024 characters", max_length=1024, min_length=0)]
 
@@ -137,6 +140,15 @@ class Gate(StatusModel):
     reason: Short | None = Field(None, description="Why, as one word for programs.")
     message: Annotated[str, Text("write a message", max_length=4096, min_length=0)] | None = Field(
         None, description="Why, for people."
+    )
+    recent: tuple[int, ...] = Field(
+        (),
+        max_length=RECENT_LIMIT,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        description="The last measured values, oldest first, in the unit of `observed`; at most 20.",
+    )
+    evidence_of: Line | None = Field(
+        None, description="What was measured: generation, image and schema revision. Evidence of another is outdated."
     )
     measured_at: datetime | None = Field(None, description="When the evidence was gathered.")
     valid_until: datetime | None = Field(None, description="When the evidence becomes too old to count.")

@@ -40,7 +40,7 @@ class Components(Evidence):
 class LiveSchema(Evidence):
     """The schema of the running database beside the model."""
 
-    unit: ClassVar[str] = "differences"
+    unit: ClassVar[str] = "difference"
 
     revision: str | None
     target: str

@@ -90,7 +90,7 @@ class Subject:
 class Evidence:
     """What a gatherer found; a kind of its own for each question."""
 
-    unit: ClassVar[str] = "findings"
+    unit: ClassVar[str] = "finding"
 
     subject: Subject
     measured_at: datetime
@@ -147,7 +147,7 @@ class Threshold:
 
     def text(self, thresholds: Thresholds) -> str:
         """Return it as users read it, such as `<= 200 ms`."""
-        return f"{self.comparison} {self.limit(thresholds)} {self.unit}"
+        return f"no {self.unit}" if self.field is None else f"{self.comparison} {self.limit(thresholds)} {self.unit}"
 
 
 Policy = Callable[[Any, int], Verdict]
@@ -204,7 +204,7 @@ def by_findings(
     evidence: Evidence, findings: Collection[str], *, passed: str, reason: GateReason, failed: str, advice: str
 ) -> Verdict:
     """Return Pass if there are no findings, else Fail with the first of them."""
-    observed = f"{len(findings)} {evidence.unit}, n={evidence.sample_size}"
+    observed = f"{counted(len(findings), evidence.unit)}, n={evidence.sample_size}"
     if not findings:
         return Verdict(GateReason.PASSED, passed, observed, 0)
     return Verdict(reason, f"{failed}: {listed(findings)}. {advice}", observed, len(findings))

@@ -78,18 +78,18 @@ def _gap(runbook: Runbook) -> str | None:
 
 
 def _page(evidence: Page, sections: Sequence[str], field: str) -> Verdict:
-    findings = list(_missing(evidence, sections)) if evidence.answered else ["the page itself, which does not answer"]
+    findings = list(_missing(evidence, sections)) if evidence.answered else ["no answer"]
     return by_findings(
         evidence,
         findings,
         passed=f"{evidence.source} covers {counted(len(set(evidence.required)), 'topic')} of this environment.",
         reason=GateReason.NOT_DOCUMENTED,
-        failed=f"{evidence.source} lacks {counted(len(findings), 'thing')}",
+        failed=f"{counted(len(findings), 'gap')} in {evidence.source}",
         advice=f"Complete the page, or name another one in {field}.",
     )
 
 
 def _missing(evidence: Page, sections: Sequence[str]) -> Iterator[str]:
     headings = [heading.lower() for heading in evidence.sections]
-    yield from (f"section {name}" for name in sections if not any(name.lower() in heading for heading in headings))
-    yield from (f"a mention of {name}" for name in {*evidence.required} - {*evidence.mentioned})
+    yield from (f"no section {name}" for name in sections if not any(name.lower() in heading for heading in headings))
+    yield from (f"no mention of {name}" for name in {*evidence.required} - {*evidence.mentioned})

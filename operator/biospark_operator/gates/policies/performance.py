@@ -27,6 +27,7 @@ from biospark_operator.gates.gate import (
 MINIMUM_QUERIES = 20
 #: A single sample of memory or processor time says nothing about what was between two.
 MINIMUM_USES = 3
+_NOUNS = {"cpu": "CPU", "memory": "memory"}
 
 
 def gateway_throughput(evidence: Throughput, limit: int) -> Verdict:
@@ -44,7 +45,7 @@ def gateway_throughput(evidence: Throughput, limit: int) -> Verdict:
     if evidence.errors:
         return Verdict(
             GateReason.REQUESTS_FAILED,
-            f"{evidence.errors} of {counted(evidence.requests, 'request')} failed at {rate} a minute, by "
+            f"{evidence.errors} of {counted(evidence.requests, 'request')} failed at {rate} a minute, according to "
             f"{evidence.source}. Look at the logs of the gateway and of the API.",
             observed,
             evidence.per_minute,
@@ -56,7 +57,7 @@ def gateway_throughput(evidence: Throughput, limit: int) -> Verdict:
             evidence, [f"the last {counted(round(evidence.wanted_seconds - evidence.seconds), 'second')} of the rate"]
         )
     if evidence.per_minute >= limit:
-        message = f"The gateway carried {rate} requests a minute without an error, by {evidence.source}."
+        message = f"The gateway carried {rate} requests a minute without an error, according to {evidence.source}."
         return Verdict(GateReason.PASSED, message, observed, evidence.per_minute)
     if evidence.source is ThroughputSource.METRICS:
         # Users who ask for little prove nothing about how much would be carried.
@@ -92,7 +93,7 @@ def database_latency(evidence: QueryTimes, limit: int) -> Verdict:
     if value <= limit:
         return Verdict(
             GateReason.PASSED,
-            f"The slowest query, {name}, took at most {coarse(value, limit)} ms in 95 %.",
+            f"The slowest query, {name}, took at most {coarse(value, limit)} ms 95 % of the time.",
             observed,
             value,
         )
@@ -135,7 +136,7 @@ def memory_within_limits(evidence: MemoryUse, limit: int) -> Verdict:
     if evidence.killed:
         return Verdict(
             GateReason.OUT_OF_MEMORY,
-            f"Out of memory, and killed: {listed(evidence.killed)}. Raise spec.api.resources.limits.memory.",
+            f"Killed for lack of memory: {listed(evidence.killed)}. Raise spec.api.resources.limits.memory.",
             f"{counted(len(evidence.killed), 'kill')}, n={evidence.sample_size}",
             _highest(evidence.containers),
         )
@@ -154,7 +155,7 @@ def _use(evidence: Evidence, containers: Sequence[ContainerUse], limit: int, res
     if unlimited := [container.name for container in containers if not container.limit]:
         return Verdict(
             GateReason.NO_LIMIT,
-            f"No {resource} limit: {listed(unlimited)}. Set spec.api.resources.limits.{resource}.",
+            f"No {_NOUNS[resource]} limit: {listed(unlimited)}. Set spec.api.resources.limits.{resource}.",
             f"no limit, n={evidence.sample_size}",
         )
     value = _highest(containers)
@@ -165,7 +166,7 @@ def _use(evidence: Evidence, containers: Sequence[ContainerUse], limit: int, res
     if value > limit:
         return Verdict(
             GateReason.USE_TOO_HIGH,
-            f"{name} uses {percent} % of its {resource} limit; at most {limit} % are allowed. Raise "
+            f"{name} uses {percent} % of its {_NOUNS[resource]} limit; at most {limit} % are allowed. Raise "
             f"spec.api.resources.limits.{resource} or the number of replicas, or raise "
             f"spec.qualityGates.thresholds.{field}.",
             observed,
@@ -173,7 +174,9 @@ def _use(evidence: Evidence, containers: Sequence[ContainerUse], limit: int, res
         )
     if evidence.sample_size < MINIMUM_USES:
         return _too_few(evidence, MINIMUM_USES)
-    message = f"The highest use of {counted(len(containers), 'container')} is {percent} % of its {resource} limit."
+    message = (
+        f"The highest use of {counted(len(containers), 'container')} is {percent} % of its {_NOUNS[resource]} limit."
+    )
     return Verdict(GateReason.PASSED, message, observed, value)
 
 

@@ -120,7 +120,7 @@ def network_isolated(evidence: Connections, _: int) -> Verdict:
     return by_findings(
         evidence,
         findings,
-        passed=f"{counted(evidence.sample_size, 'connection')} of the live policies computed, all as intended; {probed}.",
+        passed=f"{counted(evidence.sample_size, 'connection')} as intended by the live policies; {probed}.",
         reason=GateReason.NOT_ISOLATED,
         failed=f"{counted(len(findings), 'difference')} from the intended connections",
         advice="Remove or correct the NetworkPolicies that the operator did not make.",

@@ -46,12 +46,13 @@ def infrastructure_deployed(evidence: Components, _: int) -> Verdict:
         for component in evidence.components
         if not component.ready or component.generation != generation
     ]
+    total = counted(evidence.sample_size, "component")
     return by_findings(
         evidence,
         findings,
-        passed=f"All {counted(evidence.sample_size, 'component')} are ready at generation {generation}.",
+        passed=f"{evidence.sample_size} of {total} ready at generation {generation}.",
         reason=GateReason.COMPONENTS_NOT_READY,
-        failed=f"{len(findings)} of {counted(evidence.sample_size, 'component')} not ready at generation {generation}",
+        failed=f"{len(findings)} of {total} not ready at generation {generation}",
         advice="Look at their conditions.",
     )
 
@@ -93,7 +94,10 @@ def api_latency(evidence: RequestTimes, limit: int) -> Verdict:
     observed = f"p95 {coarse(value, limit)} ms, n={total}"
     if value <= limit:
         return Verdict(
-            GateReason.PASSED, f"95 % of {total} requests took at most {coarse(value, limit)} ms.", observed, value
+            GateReason.PASSED,
+            f"95 % of {total} requests through {evidence.through} took at most {coarse(value, limit)} ms.",
+            observed,
+            value,
         )
     return Verdict(
         GateReason.TOO_SLOW,

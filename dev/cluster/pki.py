@@ -118,6 +118,7 @@ def ensure_authority(directory: Path, name: str, common_name: str) -> Signer:
         _builder(issuer, issuer, key.public_key(), AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     _write_private(key_file, _key_pem(key))
@@ -137,6 +138,8 @@ def ensure_leaf(directory: Path, name: str, subject: Subject, authority: Signer)
         _builder(_name(subject), authority[0].subject, key.public_key(), LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
+        # Python takes no certificate without one from 3.13 on.
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority[1].public_key()), critical=False)
         .add_extension(USAGES, critical=False)
     )
     if subject.addresses:

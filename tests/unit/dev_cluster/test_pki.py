@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from dev.cluster import pki
 from dev.cluster.instance import Instance, Ports
@@ -40,6 +41,13 @@ def test_the_api_server_serves_under_every_name_it_is_called_by(instance: Instan
         "10.179.0.1",
         "10.208.3.1",
     }
+
+
+def test_certificates_pass_the_strictest_check(instance: Instance) -> None:
+    pki.ensure(instance)
+    policy = PolicyBuilder().store(Store([certificate(instance, "ca")]))
+    for name in ("kubernetes", "localhost"):
+        assert policy.build_server_verifier(x509.DNSName(name)).verify(certificate(instance, "apiserver"), [])
 
 
 def test_the_kubelet_is_the_node_it_registers_as(instance: Instance) -> None:

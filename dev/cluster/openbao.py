@@ -108,16 +108,19 @@ class Server:
         """What a process said."""
         return self._components.log(node.name)
 
-    def up(self, *, audit: Path | None = None) -> None:
-        """Start what does not run of it, initialised and unsealed, and return when it answers.
+    def up(self, *, audit: Path | None = None, usable: bool = True) -> None:
+        """Start what does not run of it, and return when it answers, initialised and unsealed unless not `usable`.
 
-        A group writes its audit log to `audit`, another file than `audit_log`.
+        A group writes its audit log to `audit`, where that is another file than `audit_log`.
         """
         self._prepare(audit or self.audit_log)
         for node in self.nodes:
             self.start(node)
-        if not self.tls:
-            return
+        if self.tls and usable:
+            self.open()
+
+    def open(self) -> None:
+        """Initialise a group if it is new, unseal every process of it, and return when one is active."""
         if not (self.directory / "keys.json").exists():
             self._initialise()
         for node in self.nodes:
@@ -161,6 +164,8 @@ class Server:
 
     def await_leader(self, seconds: float = 60) -> Node:
         """Wait until one process is active and all that are unsealed know it; return the active one."""
+        if not self.tls:
+            return self.nodes[0]
         deadline = time.monotonic() + seconds
         while True:
             told = {node: self._leader(node) for node in self.nodes if self.health(node).get("sealed") is False}
@@ -206,8 +211,18 @@ class Server:
         mounts = self.request("GET", "sys/auth")["data"]
         if f"{mount}/" not in mounts:
             self.request("POST", f"sys/auth/{mount}", {"type": "kubernetes"})
+        role = {"bound_service_account_names": [REVIEWER], "bound_service_account_namespaces": [REVIEWER_NAMESPACE]}
         with Api(kubeconfig) as api:
             self.request("POST", f"auth/{mount}/config", reviewing(api))
+            token = api.token(REVIEWER_NAMESPACE, REVIEWER, (REVIEWER,), _REVIEWER_LIFE)
+        self.request("POST", f"auth/{mount}/role/{REVIEWER}", {**role, "audience": REVIEWER, "token_type": "batch"})
+        deadline = time.monotonic() + 90
+        # A standby takes the configuration as late as half a minute after it was written.
+        while not all(self._lets_in(node, mount, token) for node in self.nodes):
+            if time.monotonic() > deadline:
+                raise ClusterError(f"not every process of OpenBao lets ServiceAccounts in at {mount}")
+            time.sleep(0.2)
+        self.request("DELETE", f"auth/{mount}/role/{REVIEWER}")
 
     def down(self) -> None:
         """Stop the server and remove all that it has."""
@@ -286,6 +301,12 @@ class Server:
         """Whether every process can be read from: one that has just joined does not have all yet."""
         with contextlib.suppress(ClusterError):
             return all(self.request("GET", f"sys/mounts/{KV}", node=node) for node in (active, *nodes))
+        return False
+
+    def _lets_in(self, node: Node, mount: str, token: str) -> bool:
+        with contextlib.suppress(ClusterError):
+            self.request("POST", f"auth/{mount}/login", {"role": REVIEWER, "jwt": token}, node=node, token="")
+            return True
         return False
 
     def _http(self, node: Node) -> httpx.Client:

@@ -195,6 +195,69 @@ class Reason(StrEnum):
         "Restore it, or correct the address of the server; the message says how to begin with an empty one.",
     )
 
+    # Vault
+    VAULT_UNREACHABLE = (
+        "VaultUnreachable",
+        "The Vault server does not answer.",
+        "Wait; if it does not end, look at the server, its address, and what stands between.",
+    )
+    VAULT_CERTIFICATE_REFUSED = (
+        "VaultCertificateRefused",
+        "No secure connection to the Vault server.",
+        "Correct what the message says: the address, the server's certificate, or the authority in `caSecretRef`.",
+    )
+    VAULT_SEALED = ("VaultSealed", "The Vault server is sealed.", "Unseal it.")
+    VAULT_NOT_INITIALIZED = (
+        "VaultNotInitialized",
+        "The Vault server is new and not set up.",
+        "Initialize and unseal it.",
+    )
+    VAULT_NO_LEADER = (
+        "VaultNoLeader",
+        "The address leads to a node that is not active and does not reach the active one.",
+        "Look at the nodes of the Vault server, or let the address lead to the active one.",
+    )
+    VAULT_FAILING = (
+        "VaultFailing",
+        "The Vault server answers that it met a fault, as when it can't write its audit log.",
+        "Read the server's log; make room where its audit log is.",
+    )
+    VAULT_QUOTA_EXCEEDED = (
+        "VaultQuotaExceeded",
+        "The operator asks the Vault server for more than a rate limit of it allows.",
+        "Wait, or raise the quota of the server.",
+    )
+    VAULT_LOGIN_REFUSED = (
+        "VaultLoginRefused",
+        "The Vault server does not let the operator in.",
+        "Look at the causes that the message names.",
+    )
+    VAULT_CLOCK_SKEW = (
+        "VaultClockSkew",
+        "The Vault server does not let the operator in, and their clocks differ.",
+        "Set the clocks.",
+    )
+    VAULT_ROLE_MISSING = (
+        "VaultRoleMissing",
+        "The role that the operator logs in with does not exist.",
+        "Create it, or correct `authRole`.",
+    )
+    VAULT_ACCESS_DENIED = (
+        "VaultAccessDenied",
+        "The operator lacks a right at the Vault server.",
+        "Add the capability at the path that the message names to a policy of the operator's role.",
+    )
+    VAULT_MOUNT_INVALID = (
+        "VaultMountInvalid",
+        "The mount for secrets does not exist, or is not KV version 2.",
+        "Correct the mount, or enable KV version 2 there.",
+    )
+    VAULT_NAMESPACE_MISSING = (
+        "VaultNamespaceMissing",
+        "The namespace does not exist at the Vault server.",
+        "Correct the namespace, or create it.",
+    )
+
     # The schema of the database
     MIGRATING = ("Migrating", "Migrations of the schema are being applied.", "Wait; the message says how far it is.")
     MIGRATION_FAILED = (

@@ -1,0 +1,1 @@
+"""Vault servers, and those that speak their protocol such as OpenBao."""

@@ -25,6 +25,10 @@ Row = Any
 
 _Result = TypeVar("_Result")
 _CANCEL_SECONDS = 5.0
+_TO_READ, _READABLE = Wait.R, Ready.R  # each look at a member of an enumeration costs as much as a call
+
+_row_classes: dict[str, type] = {}
+"""By query, for all connections: the interpreter is fast where the rows of a list are always of one class."""
 
 
 class Connection(AsyncConnection[DictRow]):
@@ -36,10 +40,6 @@ class Connection(AsyncConnection[DictRow]):
     """When it was made."""
     _cursor: AsyncCursor[DictRow] | None = None
     _list_cursor: AsyncCursor[TupleRow] | None = None
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._row_classes: dict[str, type] = {}
 
     async def execute(self, query: Any, params: Params | None = None, **options: Any) -> AsyncCursor[DictRow]:
         """The cursor, after a statement."""
@@ -53,12 +53,12 @@ class Connection(AsyncConnection[DictRow]):
         """
         self._list_cursor = self._list_cursor or self.cursor(row_factory=tuple_row)
         await self._list_cursor.execute(query, params)
-        made = self._row_classes.get(query)
+        made = _row_classes.get(query)
         if made is None:
             columns = self._list_cursor.description or []
             fields = [("fits", bool, True) if column.name == "fits" else column.name for column in columns]
             made = msgspec.defstruct("Row", fields, gc=False, omit_defaults=True)
-            self._row_classes[query] = made
+            _row_classes[query] = made
         return list(starmap(made, await self._list_cursor.fetchall()))
 
     async def close(self) -> None:
@@ -78,11 +78,11 @@ class Connection(AsyncConnection[DictRow]):
             return await super().wait(gen, interval, timeout)
         try:
             wanted = next(gen)
-            if wanted == Wait.R:
+            if wanted == _TO_READ:
                 deadline = self.sockets.deadline()
-                while wanted == Wait.R:
+                while wanted == _TO_READ:
                     await self.sockets.readable(self.pgconn.socket, deadline)
-                    wanted = gen.send(Ready.R)
+                    wanted = gen.send(_READABLE)
         except StopIteration as end:
             result: _Result = end.value
             return result

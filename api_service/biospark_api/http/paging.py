@@ -9,7 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 
@@ -90,6 +90,7 @@ class OffsetPage(Page):
     )
 
 
+@lru_cache(maxsize=256)  # one for each choice of filters
 def bounded(columns: str, document: str, source: str, order: str) -> str:
     """A query for a page that ends before its documents have more than `page_bytes`, or at its limit.
 

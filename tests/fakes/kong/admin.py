@@ -15,6 +15,7 @@ from tests.fakes.kong import bodies, errors
 from tests.fakes.kong.exchange import Entity
 from tests.fakes.kong.information import EMPTY, Information
 from tests.fakes.kong.plugins.catalog import PLUGINS
+from tests.fakes.kong.schema import UUID
 from tests.fakes.kong.store import Store, page, tagged
 
 #: The names in paths of the collections that are called otherwise inside.
@@ -288,7 +289,9 @@ class Admin:
             by = self._store.kinds[collection].key
             self._store.judged(collection, _without_snis(collection, {**body, **({by: key} if by else {})}))
             raise errors.read_only("create or update", collection, by)
-        present = self._certificate(collection, key) if collection == "certificates" else None
+        present = None
+        if collection == "certificates" and (self._store.get(collection, key) or not UUID.fullmatch(key)):
+            present = self._certificate(collection, key)
         names = self._free_names(collection, body, present)
         key = present["id"] if present else key
         entity = self._store.upsert(collection, key, _without_snis(collection, body))
@@ -324,7 +327,7 @@ class Admin:
     def _named(self, collection: str, key: str) -> tuple[str, str]:
         """Return by which field an entity was asked for, and its value."""
         by = self._store.kinds[collection].key
-        return (by if by and len(key) != 36 else "id"), key
+        return (by if by and not UUID.fullmatch(key) else "id"), key
 
     def _body(self, collection: str, request: Request, present: Entity | None = None) -> Mapping[str, Any]:
         body = bodies.parsed(request.content_type, request.body)
@@ -360,7 +363,7 @@ class Admin:
         entity = self._store.get(collection, key)
         if entity is not None:
             return entity
-        if len(key) == 36:
+        if UUID.fullmatch(key):
             raise errors.no_entity("id", key)
         sni = self._store.get("snis", key)
         if sni is None:

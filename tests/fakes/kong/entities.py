@@ -48,6 +48,8 @@ class Kind:
     schema: Callable[[Mapping[str, Any]], Schema]
     #: The field that may stand for the id in a path.
     key: str | None = None
+    #: Why a text in a path cannot be that.
+    key_error: Check = lambda _: None
     #: Fields of which each value is there once.
     unique: Sequence[str] = ()
     #: Fields that together are there once.
@@ -61,11 +63,6 @@ class Kind:
     #: Turns a body as clients write it into fields.
     shorthand: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
-    def key_error(self, value: str) -> str | None:
-        """Return why a name in a path cannot be one of this kind, or None."""
-        check: Check | None = self.schema({}).fields[self.key].get("check") if self.key else None
-        return check(value) if check else None
-
 
 def kinds(version: Version) -> Mapping[str, Kind]:
     """Return the kinds by the names of their collections in the schemas of Kong."""
@@ -75,6 +72,7 @@ def kinds(version: Version) -> Mapping[str, Kind]:
             "services",
             lambda _: SERVICE,
             key="name",
+            key_error=names.name,
             unique=("name",),
             references={"client_certificate": "certificates"},
             shorthand=_with_url,
@@ -83,6 +81,7 @@ def kinds(version: Version) -> Mapping[str, Kind]:
             "routes",
             lambda _: ROUTE,
             key="name",
+            key_error=names.name,
             unique=("name",),
             references={"service": "services"},
             shorthand=_without_stripping,
@@ -101,6 +100,7 @@ def kinds(version: Version) -> Mapping[str, Kind]:
             "plugins",
             lambda body: plugin(body.get("name"), version),
             key="instance_name",
+            key_error=names.name,
             unique=("instance_name",),
             unique_together=("consumer", "name", "route", "service"),
             references={"service": "services", "route": "routes", "consumer": "consumers"},
@@ -112,6 +112,7 @@ def kinds(version: Version) -> Mapping[str, Kind]:
             "snis",
             lambda _: SNI,
             key="name",
+            key_error=names.sni,
             unique=("name",),
             references={"certificate": "certificates"},
             cascade=frozenset({"certificate"}),

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import itertools
 import json
 import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,22 +89,35 @@ class Scenario:
     steps: Sequence[Mapping[str, Any]]
     window: int | None = None
 
+    @property
+    def covered(self) -> bool:
+        """Whether the stand-in is to match it."""
+        return self.area in AREAS and self.foreign() is None
+
     def foreign(self) -> str | None:
         """Return what of Kong it needs that the stand-in does not have, or None."""
         if self.mode != "postgres":
             return "declarative configuration"
-        for step in self.steps:
-            request = step["request"]
-            parts = set(request["path"].partition("?")[0].split("/"))
-            if other := parts & (_OTHER_COLLECTIONS | _OTHER_PLUGINS):
-                return f"/{min(other)}"
-            body = request.get("body")
-            name = body.get("name") if isinstance(body, dict) else None
-            if isinstance(name, str) and name in _OTHER_PLUGINS:
-                return f"plugin {name}"
-            if isinstance(body, dict) and body.keys() & {"ca_certificates"}:
-                return "/ca_certificates"
+        return next(filter(None, map(_foreign, self.steps)), None)
+
+    def beginning(self) -> Scenario:
+        """Return the steps until the first that needs what the stand-in does not have."""
+        steps: Sequence[Mapping[str, Any]] = self.steps if self.mode == "postgres" else ()
+        return replace(self, steps=list(itertools.takewhile(lambda step: _foreign(step) is None, steps)))
+
+
+def _foreign(step: Mapping[str, Any]) -> str | None:
+    """Return what of Kong a step needs that the stand-in does not have, or None."""
+    request = step["request"]
+    parts = set(request["path"].partition("?")[0].split("/"))
+    if other := parts & (_OTHER_COLLECTIONS | _OTHER_PLUGINS):
+        return f"/{min(other)}"
+    body = request.get("body")
+    if not isinstance(body, dict):
         return None
+    if body.get("name") in list(_OTHER_PLUGINS):
+        return f"plugin {body['name']}"
+    return "/ca_certificates" if "ca_certificates" in body else None
 
 
 @dataclass(frozen=True)
@@ -143,7 +157,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where an answer is not the recorded one. `exact` ones are in the wording of messages only."""
+    """Where an answer is not the recorded one; `wording` where only the message of a refusal is not."""
 
     step: int
     what: str
@@ -151,6 +165,42 @@ class Difference:
 
     def __str__(self) -> str:
         return f"step {self.step}: {self.what}"
+
+
+@dataclass
+class Report:
+    """What matched, and what is not covered, by area."""
+
+    differences: dict[tuple[str, str], Sequence[Difference]] = field(default_factory=dict)
+    _matching: dict[str, list[bool]] = field(default_factory=dict)
+    _not_covered: dict[str, list[str]] = field(default_factory=dict)
+
+    def played(self, scenario: Scenario, differences: Sequence[Difference]) -> None:
+        if differences:
+            self.differences[scenario.area, scenario.name] = differences
+        matching = all(difference.wording for difference in differences)
+        self._matching.setdefault(scenario.area, []).append(matching)
+
+    def left_out(self, scenario: Scenario) -> None:
+        why = scenario.foreign() or "an area of its own"
+        self._not_covered.setdefault(scenario.area, []).append(f"{scenario.name} ({why})")
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The share of the covered scenarios that match, by area."""
+        return {area: sum(matching) / len(matching) for area, matching in self._matching.items()}
+
+    def __str__(self) -> str:
+        every = [one for matching in self._matching.values() for one in matching]
+        lines = [f"{sum(every)} of {len(every)} scenarios match ({sum(every) / len(every):.0%})"]
+        lines += [
+            f"  {area}: {sum(one)} of {len(one)} ({sum(one) / len(one):.0%})" for area, one in self._matching.items()
+        ]
+        for (area, name), differences in self.differences.items():
+            lines += [f"different: {area}: {name}", *(f"    {difference}" for difference in differences)]
+        for area, names in self._not_covered.items():
+            lines += [f"not covered: {area}: {name}" for name in names]
+        return "\n".join(lines)
 
 
 @dataclass

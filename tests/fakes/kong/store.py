@@ -70,7 +70,7 @@ class Store:
     def insert(self, collection: str, body: Mapping[str, Any]) -> Entity:
         """Add an entity. Raises `Refused`."""
         kind = self.kinds[collection]
-        entity = self._completed(kind, body)
+        entity = self.completed(kind.name, body)
         self._judge(kind, entity)
         if entity["id"] in self._entities[collection]:
             raise errors.primary_key_taken(entity["id"])
@@ -89,7 +89,7 @@ class Store:
                 raise errors.bad_unique_name(error)
             present = self._by(collection, kind.key, id_or_key)
             fixed = {kind.key: id_or_key, **({"id": present["id"]} if present else {})}
-        entity = self._completed(kind, {**body, **fixed})
+        entity = self.completed(kind.name, {**body, **fixed})
         self._judge(kind, entity)
         self._unique(kind, entity)
         return self._keep(collection, entity)
@@ -131,11 +131,13 @@ class Store:
     def judged(self, collection: str, body: Mapping[str, Any]) -> None:
         """Judge an entity without adding it, and without asking whether what it refers to exists. Raises `Refused`."""
         kind = self.kinds[collection]
-        entity = self._completed(kind, body)
+        entity = self.completed(kind.name, body)
         if found := kind.schema(entity).errors(entity):
             raise errors.invalid(found)
 
-    def _completed(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
+    def completed(self, collection: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an entity with all that a body leaves out, not judged."""
+        kind = self.kinds[collection]
         fields = kind.shorthand(body)
         schema = kind.schema(fields)
         entity = schema.fill(_canonical(schema, fields))

@@ -29,7 +29,8 @@ class Pod:
     namespace: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    address: str | None = None
+    addresses: tuple[str, ...] = ()
+    """All that it has, of both families; without one, no address range matches it."""
     named_ports: Mapping[tuple[str, Protocol], int] = field(default_factory=dict)
     """Number of each port that a container names, by name and protocol."""
     host_network: bool = False
@@ -44,6 +45,11 @@ class Outside:
     """An address that no pod has."""
 
     address: str
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The address, as pods tell theirs."""
+        return (self.address,)
 
     def __str__(self) -> str:
         return self.address
@@ -109,7 +115,7 @@ class Network:
             raise PolicyError(
                 f"NetworkPolicy {_name(policy)} has a peer of an unknown kind: {', '.join(peer) or 'none'}"
             )
-        if block := peer.get("ipBlock"):
+        if (block := peer.get("ipBlock")) is not None:
             return _in_block(block, end)
         if not isinstance(end, Pod) or end.host_network:
             return False
@@ -152,11 +158,10 @@ def _expression(policy: Policy, expression: Mapping[str, Any], labels: Mapping[s
 
 
 def _in_block(block: Mapping[str, Any], end: End) -> bool:
-    if end.address is None:
-        return False
-    address = ipaddress.ip_address(end.address)
-    excepted = any(address in ipaddress.ip_network(part, strict=False) for part in block.get("except") or ())
-    return address in ipaddress.ip_network(block["cidr"], strict=False) and not excepted
+    inside = ipaddress.ip_network(block["cidr"], strict=False)
+    outside = [ipaddress.ip_network(part, strict=False) for part in block.get("except") or ()]
+    addresses = map(ipaddress.ip_address, end.addresses)
+    return any(address in inside and not any(address in part for part in outside) for address in addresses)
 
 
 def _ports(policy: Policy, ports: Sequence[Mapping[str, Any]] | None, flow: _Flow) -> bool:

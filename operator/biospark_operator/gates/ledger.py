@@ -60,7 +60,7 @@ def recorded(
     subject = str(found.subject)
     verdict = judge(gate, found, settings.thresholds)
     held = _fresh(_bound(before, subject), settings.interval, now).verdict
-    recent = before.recent if verdict.value is None else (*before.recent, round(verdict.value))[-RECENT_LIMIT:]
+    recent = before.recent if verdict.value is None else (*before.recent, _whole(verdict.value))[-RECENT_LIMIT:]
     entry = Entry(_steadied(gate, held, verdict), found.measured_at, subject, recent)
     return {**ledger, name: entry}
 
@@ -229,6 +229,11 @@ def _results(of: Iterable[Row]) -> dict[GateName, GateResult]:
 
 def _named(results: Mapping[GateName, GateResult], wanted: frozenset[GateResult] | set[GateResult]) -> list[str]:
     return [str(name) for name, result in results.items() if result in wanted]
+
+
+def _whole(value: float) -> int:
+    """Return a number that the status can hold: one beyond would have the API server refuse all of it."""
+    return min(round(value), 2**31 - 1)
 
 
 def _cut(text: str | None, limit: int) -> str | None:

@@ -19,10 +19,10 @@ from tests.unit.components.connectivity import connectivity
 
 HOME, OTHER = "biospark-dev", "kong"
 NAMESPACES = {name: {"kubernetes.io/metadata.name": name} for name in (HOME, OTHER)}
-API = Pod(HOME, "api", {"app": "biospark", "tier": "web"}, "10.0.0.1", {("http", "TCP"): 8080})
-NEIGHBOUR = Pod(HOME, "neighbour", {"app": "other"}, "10.0.0.2")
-GATEWAY = Pod(OTHER, "gateway", {"app": "kong"}, "10.0.1.1")
-ON_NODE = Pod(HOME, "on-node", {"app": "biospark"}, "192.0.2.10", host_network=True)
+API = Pod(HOME, "api", {"app": "biospark", "tier": "web"}, ("10.0.0.1",), {("http", "TCP"): 8080})
+NEIGHBOUR = Pod(HOME, "neighbour", {"app": "other"}, ("10.0.0.2", "2001:db8:1::2"))
+GATEWAY = Pod(OTHER, "gateway", {"app": "kong"}, ("10.0.1.1",))
+ON_NODE = Pod(HOME, "on-node", {"app": "biospark"}, ("192.0.2.10",), host_network=True)
 INTERNET = Outside("203.0.113.7")
 EVERY: dict[str, Any] = {}
 APP = {"matchLabels": {"app": "biospark"}}
@@ -120,6 +120,7 @@ def test_address_ranges_and_their_exceptions() -> None:
 
 def test_a_range_that_holds_the_address_of_a_pod_lets_the_pod_through() -> None:
     assert egress({"ipBlock": {"cidr": "10.0.0.0/8"}}).allows(API, NEIGHBOUR, 5432)
+    assert egress({"ipBlock": {"cidr": "2001:db8:1::/48"}}).allows(API, NEIGHBOUR, 5432)
     assert not egress({"ipBlock": {"cidr": "10.0.0.0/8"}}).allows(API, Pod(HOME, "starting"), 5432)
 
 

@@ -74,8 +74,8 @@ def test_emptied_evidence_never_passes(name: N) -> None:
     """All lists empty, as a gatherer has them that found nothing to look at."""
     empty = {f.name: () for f in fields(GOOD[name]) if isinstance(getattr(GOOD[name], f.name), tuple)}
     zero = {f.name: 0 for f in fields(GOOD[name]) if f.name in ("compared", "requests")}
-    if empty | zero:
-        assert judge(BY_NAME[name], replace(GOOD[name], **empty, **zero), Thresholds()).result is not GateResult.PASS
+    assert empty | zero
+    assert judge(BY_NAME[name], replace(GOOD[name], **empty, **zero), Thresholds()).result is not GateResult.PASS
 
 
 @pytest.mark.parametrize("name", N)

@@ -134,6 +134,15 @@ def test_recent_values_are_bounded_and_oldest_first() -> None:
     assert row(measured(name, *times), name).recent == tuple(range(11, 31))
 
 
+def test_a_value_beyond_all_bounds_does_not_cost_the_status() -> None:
+    name = N.API_LATENCY
+    endless = replace(GOOD[name], milliseconds=(1e300,) * 20)  # type: ignore[call-arg]
+    shown = row(measured(name, endless), name)
+    assert shown.recent == (2**31 - 1,)
+    assert shown.observed is not None
+    assert len(shown.observed) <= 253
+
+
 # Waivers.
 
 

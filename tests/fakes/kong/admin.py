@@ -59,7 +59,7 @@ class Request:
     def argument(self, name: str) -> str | None:
         """Return an argument of the query; of several the first."""
         query = self.target.partition("?")[2]
-        return bodies.first(parse_qs(query, keep_blank_values=True).get(name, ()))
+        return next(iter(parse_qs(query, keep_blank_values=True).get(name, ())), None)
 
 
 @dataclass(frozen=True)

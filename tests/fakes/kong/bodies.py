@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -93,7 +93,3 @@ def _as_number(value: str) -> Any:
         return _number(value)
     except ValueError:
         return value
-
-
-def first(values: Sequence[str]) -> str | None:
-    return values[0] if values else None

@@ -1,7 +1,7 @@
 """What the proxy goes by: the entities as they were when it last looked.
 
 Kong's workers learn of a write some time after it was answered. `Configurations` keeps what the proxy knows, and
-lets a write through once its `delay` is over; with none, at once.
+lets a write through once the `delay` is over; with none, at once.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Configurations:
     store: Store
     clock: Callable[[], float]
     #: Seconds until the proxy follows a write; Kong takes up to 5.
-    delay: float = 0.0
+    delay: Callable[[], float]
     _known: Configuration | None = field(default=None, repr=False)
     _changed: tuple[int, float] | None = field(default=None, repr=False)
 
@@ -102,7 +102,7 @@ class Configurations:
     def current(self) -> Configuration:
         """Return what the proxy goes by."""
         self.written()
-        if self._changed is not None and self.clock() - self._changed[1] >= self.delay:
+        if self._changed is not None and self.clock() - self._changed[1] >= self.delay():
             self._known, self._changed = Configuration.of(self.store), None
         assert self._known is not None
         return self._known

@@ -11,7 +11,8 @@ What can go wrong is up to the test:
 - `kong.lose_state()` is a database that was restored empty, `kong.away()` a gateway that is down;
 - `kong.token` is what the Admin API asks for in `Kong-Admin-Token`, if it is set;
 - `kong.propagation_delay` is how many seconds the proxy takes to follow a write; Kong's own is up to 5;
-- `Gateway(database="off")` has no database and refuses writes; `seed` configures it.
+- `Gateway(database="off")` has no database and refuses writes; `seed` configures it;
+- `Gateway(admin_tls=context)` has its Admin API behind TLS, with whatever certificate the test wants.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Gateway:
         role: str = "traditional",
         clock: Callable[[], float] = time.time,
         ports: Mapping[str, int] | None = None,
+        admin_tls: ssl.SSLContext | None = None,
     ) -> None:
         self.version = Version.parse(version)
         self.database, self.role = database, role
@@ -72,9 +74,12 @@ class Gateway:
         self.admin, self.traffic = Ledger(), Ledger()
         #: What the Admin API asks for, as Kong Enterprise does; None: nothing.
         self.token: str | None = None
+        #: Seconds that the proxy takes to follow a write.
+        self.propagation_delay = 0.0
         self._stack = AsyncExitStack()
+        self._admin_tls = admin_tls
+        self._runners: dict[str, web.ServerRunner] = {}
         self._sites: dict[str, web.TCPSite] = {}
-        self._servers: dict[str, web.Server] = {}
         self._upstream = upstream_pool()
         self.restart_empty()
 
@@ -83,21 +88,13 @@ class Gateway:
         self.store = Store(self.version, self.clock)
         about = Information(self.version, self.store, str(uuid.uuid4()), self.database, self.role)
         self._admin_api = Admin(self.store, about)
-        self._configurations = Configurations(self.store, self.clock)
+        self._configurations = Configurations(self.store, self.clock, lambda: self.propagation_delay)
         self._configurations.current()
         self._proxy = Proxy(self.version, self._configurations, self._upstream)
 
     def lose_state(self) -> None:
         """Lose all entities, as when the database is restored empty. Counters stay."""
         self.store.clear()
-
-    @property
-    def propagation_delay(self) -> float:
-        return self._configurations.delay
-
-    @propagation_delay.setter
-    def propagation_delay(self, seconds: float) -> None:
-        self._configurations.delay = seconds
 
     def seed(self, collection: str, **fields: Any) -> Mapping[str, Any]:
         """Add an entity past the Admin API, also where that refuses writes."""
@@ -109,7 +106,7 @@ class Gateway:
 
     @property
     def admin_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['admin']}"
+        return f"http{'s' if self._admin_tls else ''}://127.0.0.1:{self.ports['admin']}"
 
     @property
     def proxy_url(self) -> str:
@@ -134,8 +131,8 @@ class Gateway:
             runner = web.ServerRunner(server, shutdown_timeout=1)
             await runner.setup()
             self._stack.push_async_callback(runner.cleanup)
-            self._servers[name] = server
-            await self._listen(name, runner)
+            self._runners[name] = runner
+            await self._listen(name)
         self._stack.push_async_callback(self._upstream.aclose)
         self._stack.callback(self.admin.clear)
         self._stack.callback(self.traffic.clear)
@@ -147,20 +144,20 @@ class Gateway:
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """Be down for the length of a block: open connections are broken, new ones are refused."""
-        runners = {name: site._runner for name, site in self._sites.items()}
-        for name, site in self._sites.items():
-            await site.stop()
-            for connection in self._servers[name].connections:
+        for name, runner in self._runners.items():
+            await self._sites[name].stop()
+            for connection in runner.server.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
         try:
             yield
         finally:
-            for name, runner in runners.items():
-                await self._listen(name, runner)
+            for name in self._runners:
+                await self._listen(name)
 
-    async def _listen(self, name: str, runner: web.BaseRunner) -> None:
-        context: ssl.SSLContext | None = self._terminator.context if name == "secure" else None
+    async def _listen(self, name: str) -> None:
+        runner = self._runners[name]
+        context = {"secure": self._terminator.context, "admin": self._admin_tls}.get(name)
         site = web.TCPSite(runner, "127.0.0.1", self.ports[name], ssl_context=context)
         await site.start()
         self._sites[name] = site

@@ -157,7 +157,7 @@ class Proxy:
             if _unresolved(error):
                 raise Halt(503, "name resolution failed") from None
             return self._failed(request, 502, "An invalid response was received from the upstream server")
-        except (httpcore.NetworkError, httpcore.ProtocolError):
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol):
             return self._failed(request, 502, "An invalid response was received from the upstream server")
         answer: CIMultiDict[str] = CIMultiDict()
         for raw_name, raw_value in got.headers:
@@ -174,7 +174,7 @@ class Proxy:
         host = request.headers.get("Host", "")
         for name in (*_HOP_BY_HOP, "Content-Length", "X-Forwarded-Prefix"):
             headers.popall(name, None)
-        default = {"http": 80, "https": 443}[service["protocol"]] == service["port"]
+        default = (service["protocol"], service["port"]) in (("http", 80), ("https", 443))
         own_host = service["host"] if default else f"{service['host']}:{service['port']}"
         before = request.headers.getall("X-Forwarded-For", [])
         headers["Host"] = host if match.route["preserve_host"] else own_host
@@ -255,4 +255,4 @@ def upstream_pool() -> httpcore.AsyncConnectionPool:
     """Return connections to upstreams. As Kong without `tls_verify`, it believes every certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return httpcore.AsyncConnectionPool(ssl_context=context, max_keepalive_connections=20, retries=0)
+    return httpcore.AsyncConnectionPool(ssl_context=context, keepalive_expiry=1, retries=0)

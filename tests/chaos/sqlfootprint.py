@@ -6,13 +6,13 @@ it is said whether the credentials that the environment hands out open the datab
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
+from biospark_operator.objects import secret_data
 from tests.chaos.footprint import Footprint, without_random
 from tests.postgres import Site
 
@@ -69,7 +69,7 @@ def _content(site: Site, database: str) -> Footprint:
 
 def _login(secret: Any) -> str:
     """Say what becomes of logging in with the credentials in a Secret."""
-    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    data = secret_data.texts(secret)
     try:
         with psycopg.connect(data["uri"], connect_timeout=10) as connection:
             connection.execute("SELECT count(*) FROM patients")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -11,7 +10,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from biospark_operator.objects import secret_data
 from dev import deploy
 from dev.cluster.postgres import Server
 from tests.e2e.conftest import Deployed
@@ -67,10 +67,9 @@ class Served:
         self.env.until("Ready", "True", seconds=120)
         self.log_in()
 
-    def secret(self) -> dict[str, str]:
+    def secret(self) -> Mapping[str, str]:
         """Return the values of the API's Secret."""
-        data = json.loads(self.env.kubectl("get", "secret", "biospark-api", "-o", "json"))["data"]
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+        return secret_data.texts(json.loads(self.env.kubectl("get", "secret", "biospark-api", "-o", "json")))
 
     def log_in(self) -> None:
         """Log in as the first administrator, with the password of the Secret."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from biospark_operator.components.outside import ENVIRONMENTS
+from biospark_operator.objects import secret_data
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 
 pytestmark = pytest.mark.integration
@@ -63,7 +64,7 @@ async def test_the_pull_secret_is_copied_and_followed_and_its_content_stays_secr
             await env.run()
             assert await env.told("RegistryReady") == ("True", "Succeeded")
             copied = await env.get("v1", "Secret", "biospark-registry")
-            assert password in base64.b64decode(copied["data"][".dockerconfigjson"]).decode()
+            assert password in secret_data.texts(copied)[".dockerconfigjson"]
             account = await env.get("v1", "ServiceAccount", "biospark-api")
             assert account["imagePullSecrets"] == [{"name": "biospark-registry"}]
         told = json.dumps(await env.body()) + env.kubectl("get", "events", "-n", "default", "-o", "json")

@@ -19,6 +19,7 @@ import yaml
 from biospark_operator.clients.kubernetes.client import connected
 from biospark_operator.clients.kubernetes.objects import ObjectRef
 from biospark_operator.components.outside import ENVIRONMENTS, SERVERS
+from biospark_operator.objects import secret_data
 from tests.operator_process import COLLECTED, LEASE, NAMESPACE, Operator, Process, Site, cluster_of_this_worker
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("operator")]
@@ -235,7 +236,7 @@ async def test_a_changed_pull_secret_is_followed_long_before_the_interval(site: 
 
     async def copied(password: str) -> bool:
         copy = await site.get("v1", "Secret", "biospark-registry")
-        return copy is not None and password in base64.b64decode(copy["data"][".dockerconfigjson"]).decode()
+        return copy is not None and password in secret_data.texts(copy)[".dockerconfigjson"]
 
     site.apply(registry={"pullSecretRef": {"name": source}})
 

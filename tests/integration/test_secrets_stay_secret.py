@@ -22,6 +22,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from biospark_operator.components.outside import ENVIRONMENTS
+from biospark_operator.objects import secret_data
 from dev import deploy
 from dev.deploy import NAMESPACE, Tools
 from tests.chaos.faults import Answer, Call
@@ -285,7 +286,7 @@ async def made_values(site: Site) -> list[str]:
     for name in MADE:
         found = await site.get("v1", "Secret", name)
         assert found is not None
-        texts = {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+        texts = secret_data.texts(found)
         values += [text for key, text in texts.items() if key.endswith("password")]
         values += [texts[key].splitlines()[10] for key in texts if key == "token-key.pem"]
     assert len(values) == 4

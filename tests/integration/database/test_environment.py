@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.database.credentials import APP_SECRET, READER_SECRET
 from biospark_operator.components.handover import DATABASE_LOGIN
 from biospark_operator.components.outside import SERVERS
+from biospark_operator.objects import secret_data
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.postgres import Site
 
@@ -50,10 +50,10 @@ async def ready(env: Operated) -> None:
     raise AssertionError(await env.message("DatabaseReady"))
 
 
-async def secret(env: Operated, name: str = APP_SECRET) -> dict[str, str]:
+async def secret(env: Operated, name: str = APP_SECRET) -> Mapping[str, str]:
     found = await env.get("v1", "Secret", name)
     assert found is not None
-    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+    return secret_data.texts(found)
 
 
 async def deployment(env: Operated) -> Manifest:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from biospark_operator.clients.kubernetes.objects import Manifest
 from biospark_operator.components.outside import SERVERS
 from biospark_operator.components.secrets import keys
 from biospark_operator.components.secrets.component import ADMIN_PASSWORD, PUBLIC_KEYS, SECRET, TOKEN_KEY
+from biospark_operator.objects import secret_data
 from tests.integration.conftest import OPERATOR_NAMESPACE, Operated
 from tests.key_exchange import KeyExchange
 from tests.postgres import Site
@@ -56,8 +56,8 @@ async def secret(env: Operated) -> Manifest:
     return found
 
 
-async def values(env: Operated) -> dict[str, str]:
-    return {key: base64.b64decode(text).decode() for key, text in (await secret(env))["data"].items()}
+async def values(env: Operated) -> Mapping[str, str]:
+    return secret_data.texts(await secret(env))
 
 
 async def drift(env: Operated) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from biospark_operator.engine.component import Environment
 from biospark_operator.engine.convergence import converge
 from biospark_operator.engine.errors import RejectedError
 from biospark_operator.engine.outcome import Blocked, Failed, Ready
+from biospark_operator.objects import secret_data
 from biospark_operator.runtime.leader import SoleReplica
 from tests.fakes.environments import environment
 from tests.integration.database.operated import OPERATOR_NAMESPACE, Operated, encoded
@@ -251,7 +251,7 @@ async def test_of_the_secret_with_the_authority_only_certificates_get_out(elsewh
     assert elsewhere.secret()["ca.crt"] == text + text
     for ref, manifest in elsewhere.cluster.objects.items():
         if ref.namespace == elsewhere.env.spec.namespace.name:
-            held = b"".join(base64.b64decode(value) for value in manifest.get("data", {}).values())
+            held = b"".join(secret_data.values(manifest).values())
             assert b"planted" not in held
 
 

@@ -99,7 +99,7 @@ async def _again_and_again(once: Callable[[], Awaitable[None]], what: str, absen
         began, at_least = time.monotonic(), 0.0
         try:
             await once()
-            logger.info("watching %s begins anew", what)
+            logger.info("watching %s restarts", what)
         except MissingError as error:
             if absence is not None:
                 await absence.ends()

@@ -214,7 +214,7 @@ async def test_a_server_that_demands_tls_is_told_as_that(opened: Servers) -> Non
 
 @pytest.mark.parametrize(
     ("answer", "says"),
-    [(b"", "the connection broke off"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is no PostgreSQL server")],
+    [(b"", "the connection broke off"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is not a PostgreSQL server")],
 )
 async def test_no_answer_is_said_only_where_there_was_none(opened: Servers, answer: bytes, says: str) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

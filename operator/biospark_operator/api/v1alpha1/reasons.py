@@ -305,7 +305,7 @@ class Reason(StrEnum):
     )
     CRASH_LOOPING = (
         "CrashLooping",
-        "A container ends again and again.",
+        "A container keeps ending.",
         "Read its log: `kubectl logs --previous` for the pod that the message names.",
     )
     QUOTA_EXCEEDED = (

@@ -73,7 +73,7 @@ class DatabaseStatus(StatusModel):
     object_id: int | None = Field(
         None,
         ge=0,
-        description="Object id of the database on its server. A database that is made anew has another one.",
+        description="Object id of the database on its server. A recreated database has another one.",
     )
     server_version: Short | None = Field(None, description="Version of the server.")
     schema_revision: Short | None = Field(None, description="Migration that the schema is at.")
@@ -162,7 +162,7 @@ class Status(StatusModel):
         -1, ge=-1, description="Generation of the spec that was last processed; -1 before the first time."
     )
     ready_generation: int | None = Field(
-        None, ge=0, description="Generation of the spec that was last ready: what is made anew since then was lost."
+        None, ge=0, description="Generation of the spec that was last ready: what is recreated since then was lost."
     )
     operator_version: Short | None = Field(None, description="Version of the operator that wrote the status.")
     conditions: Annotated[tuple[Condition, ...], Keyed("type", 32)] = Field(

@@ -140,7 +140,7 @@ def _without_answer(state: str, doing: str) -> OutsideError | None:
         case "NAME":
             return SilentError(f"{doing}: its name can't be resolved; check host, and the DNS server; retrying")
         case "ALIEN":
-            return UnavailableError(f"{doing}: what answers there is no PostgreSQL server; check port; retrying")
+            return UnavailableError(f"{doing}: what answers there is not a PostgreSQL server; check port; retrying")
         case "UNREADABLE":
             return RejectedError(f"{doing}: the answer can't be read; the operator does not know this server")
         case "SILENT":

@@ -124,7 +124,7 @@ def refused(answer: Answer, purpose: str, server: str) -> OutsideError:  # noqa:
     doing = f"could not {purpose} on {server}"
     if answer.alien and answer.status < 500:
         return UnavailableError(
-            f"could not use {server}: what answers there is no Vault server, or expects https; check the address; "
+            f"could not use {server}: what answers there is not a Vault server, or expects https; check the address; "
             "retrying",
             reason=Reason.VAULT_UNREACHABLE,
         )

@@ -57,7 +57,7 @@ class Access:
             login = Login(*(value.decode().rstrip("\r\n") for value in self._values(admin, _ADMIN, *_LOGIN)))
         except UnicodeDecodeError:
             raise self._invalid(
-                wanted.admin_secret_ref.name, _ADMIN, "has a user or password that is no text in UTF-8"
+                wanted.admin_secret_ref.name, _ADMIN, "has a user or password that is not UTF-8 text"
             ) from None
         return self.servers.at(Address(wanted.host, wanted.port, wanted.ssl_mode, authority), login)
 

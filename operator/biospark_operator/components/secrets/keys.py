@@ -48,7 +48,7 @@ def public_half(pem: str) -> str:
     """Return the public key of a private one in PEM. Raises `ValueError` where that is none."""
     key = _signing_key(pem)
     if key is None:
-        raise ValueError("this is no RSA private key in PEM")
+        raise ValueError("this is not an RSA private key in PEM")
     return _written(key.public_key())
 
 

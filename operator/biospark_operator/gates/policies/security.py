@@ -49,7 +49,7 @@ def secrets_in_vault(evidence: VaultSecrets, _: int) -> Verdict:
         passed=f"{counted(evidence.sample_size, 'secret')} in Vault; the API's role reads its own path only.",
         reason=GateReason.SECRETS_EXPOSED,
         failed=counted(len(findings), "problem"),
-        advice="Correct the policy of the API's role in Vault, or let the operator write the secret anew.",
+        advice="Correct the policy of the API's role in Vault, or let the operator rewrite the secret.",
     )
 
 

@@ -69,7 +69,7 @@ def test_a_signing_key_is_what_the_api_takes(text: str, good: bool) -> None:
         return
     with pytest.raises(KeyFormatError):
         parse_signing_key(text)
-    with pytest.raises(ValueError, match="no RSA private key"):
+    with pytest.raises(ValueError, match="not an RSA private key"):
         keys.public_half(text)
 
 

@@ -56,7 +56,7 @@ def of_connection(text: str) -> psycopg.Error:
         (of_connection("ВАЖНО:  28P01"), AccessError, "correct the Secret"),
         (of_connection("SSL error: certificate verify failed"), AccessError, "caSecretRef"),
         (of_connection("server does not support SSL, but SSL was required"), AccessError, "sslMode"),
-        (of_connection("received invalid response to SSL negotiation: H"), UnavailableError, "no PostgreSQL server"),
+        (of_connection("received invalid response to SSL negotiation: H"), UnavailableError, "not a PostgreSQL server"),
         (
             of_connection('authentication method requirement "scram-sha-256" failed: server requested a password'),
             AccessError,

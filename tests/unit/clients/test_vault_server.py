@@ -257,7 +257,7 @@ async def test_a_right_that_is_missing_and_a_value_that_is_too_large_are_told_ap
 
 async def test_something_else_than_vault_is_told_as_that(server: ApiServer, mount: Mount) -> None:
     server.always[DATA] = says("<html>hello</html>")
-    assert "no Vault server" in (await problem_of(mount)).message
+    assert "not a Vault server" in (await problem_of(mount)).message
 
 
 async def test_what_was_refused_is_not_asked_again_by_all_who_come_at_once(server: ApiServer, mount: Mount) -> None:

@@ -14,7 +14,7 @@ from biospark_operator.api.v1alpha1.database import SslMode
 from biospark_operator.clients.postgres import server as postgres
 from biospark_operator.clients.postgres.address import Address, Login
 from biospark_operator.clients.postgres.errors import LoginRefusedError, MissingDatabaseError
-from biospark_operator.clients.postgres.servers import Servers
+from biospark_operator.clients.postgres.servers import LIMIT, Servers
 from biospark_operator.engine.errors import AccessError, NotLeaderError, OutsideError, UnavailableError
 from dev.cluster.postgres import Server
 from dev.cluster.postgres import Server as Running
@@ -73,8 +73,8 @@ async def test_however_many_ask_there_are_only_so_many_connections(client: postg
             await session.rows("wait", "SELECT pg_sleep(0.05)")
             most = max(most, await asyncio.to_thread(connections, one_site))
 
-    await asyncio.gather(*(ask(number) for number in range(postgres.LIMIT + postgres.WAITING)))
-    assert 1 < most <= postgres.LIMIT
+    await asyncio.gather(*(ask(number) for number in range(LIMIT + postgres.WAITING)))
+    assert 1 < most <= LIMIT
 
 
 async def ask(client: postgres.Server, seconds: float) -> None:
@@ -90,7 +90,7 @@ async def test_a_crowd_at_a_slow_server_is_sent_away_instead_of_holding_up_every
     client: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "SILENCE", 0.2)
-    crowd = [asyncio.create_task(ask(client, 2)) for _ in range(postgres.LIMIT + postgres.WAITING)]
+    crowd = [asyncio.create_task(ask(client, 2)) for _ in range(LIMIT + postgres.WAITING)]
     await asyncio.sleep(0.5)
     with pytest.raises(UnavailableError, match="busy"):
         await ask(client, 0)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from biospark_operator.clients.postgres import server as postgres
-from biospark_operator.clients.postgres.servers import Servers
+from biospark_operator.clients.postgres.servers import LIMIT, Servers
 from biospark_operator.clients.postgres.session import Session
 from biospark_operator.engine.outcome import Failed, Ready
 from tests.integration.database.operated import Operated
@@ -85,7 +85,7 @@ async def test_many_environments_on_one_server_need_few_connections(
         f"clean pass {again / number:.3f} s and {executed} transactions; {most} connections at most"
     )
     assert executed == 0
-    assert most <= postgres.LIMIT
+    assert most <= LIMIT
     log = site.server.log.read_text()
     assert "too many" not in log
 

@@ -59,16 +59,16 @@ async def test_servers_and_roles_have_a_login_each_and_the_same_ones_share_it(si
 
 
 async def test_a_token_is_renewed_before_it_ends_and_stays_the_only_one(site: Site, vaults: Vaults) -> None:
-    vault = vaults.at(site.address, site.admit(token_ttl=2))
+    vault = vaults.at(site.address, site.admit(token_ttl=6))
     accessor = (await looked_up(vault))["accessor"]
-    for _ in range(3):
+    for _ in range(2):
         await until_another(vault, "expire_time")
         assert site.tokens() == [accessor]
 
 
 async def test_a_token_at_the_end_of_its_life_is_replaced_before_that(one: Site, vaults: Vaults) -> None:
-    vault = vaults.at(one.address, one.admit(token_ttl=2, token_max_ttl=3))
-    for _ in range(3):
+    vault = vaults.at(one.address, one.admit(token_ttl=6, token_max_ttl=9))
+    for _ in range(2):
         await until_another(vault, "accessor")
         await asyncio.gather(*(looked_up(vault) for _ in range(4)))
     async with asyncio.timeout(10):
@@ -77,7 +77,7 @@ async def test_a_token_at_the_end_of_its_life_is_replaced_before_that(one: Site,
 
 
 async def test_a_token_that_is_not_renewable_is_replaced_before_it_ends(one: Site, vaults: Vaults) -> None:
-    vault = vaults.at(one.address, one.admit(token_type="batch", token_ttl=2))
+    vault = vaults.at(one.address, one.admit(token_type="batch", token_ttl=6))
     assert (await looked_up(vault))["type"] == "batch"
     await until_another(vault, "creation_time")
 

@@ -69,7 +69,11 @@ async def test_the_connection_is_as_safe_as_asked_and_the_api_gets_the_authority
         ({"caSecretRef": {"name": "none"}}, Reason.DATABASE_SECRET_INVALID, "Secret biospark-system/none"),
         ({"caSecretRef": {"name": "ca", "key": "none"}}, Reason.DATABASE_SECRET_INVALID, "has no key none"),
         ({"caSecretRef": {"name": "ca", "key": "other"}}, Reason.DATABASE_SECRET_INVALID, "has no certificate"),
-        ({"adminSecretRef": {"name": "none"}}, Reason.DATABASE_SECRET_INVALID, "adminSecretRef) does not exist"),
+        (
+            {"adminSecretRef": {"name": "none"}},
+            Reason.DATABASE_SECRET_INVALID,
+            "does not exist; create it, or correct spec.database.server.adminSecretRef",
+        ),
         ({"port": 1}, Reason.SERVER_UNAVAILABLE, "no answer"),
         ({"host": "no-such-host.invalid"}, Reason.SERVER_UNAVAILABLE, "its name can't be resolved"),
     ],

@@ -72,7 +72,7 @@ class Access:
     async def _read(self, name: str, spec_field: str, wanted: EffectiveDatabaseServer) -> Manifest:
         secret = await self._secrets.for_server(name, spec_field, Endpoint(wanted.host, wanted.port))
         if secret is None:
-            raise self._invalid(name, spec_field, "does not exist")
+            raise self._invalid(name, spec_field, "does not exist", f"create it, or correct {spec_field}")
         return secret
 
     def _check_mode(self, admin: Manifest, wanted: EffectiveDatabaseServer) -> None:
@@ -107,9 +107,9 @@ class Access:
             raise self._invalid(secret["metadata"]["name"], spec_field, f"has no key {' and no key '.join(missing)}")
         return [found[key] for key in keys]
 
-    def _invalid(self, name: str, spec_field: str, fault: str) -> RejectedError:
+    def _invalid(self, name: str, spec_field: str, fault: str, remedy: str = "correct it there") -> RejectedError:
         return RejectedError(
-            f"{self._secrets.ref(name).short} ({spec_field}) {fault}; correct it there",
+            f"{self._secrets.ref(name).short} ({spec_field}) {fault}; {remedy}",
             reason=Reason.DATABASE_SECRET_INVALID,
         )
 

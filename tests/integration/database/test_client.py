@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 
 from biospark_operator.api.v1alpha1.database import SslMode
+from biospark_operator.clients import bulkhead
 from biospark_operator.clients.postgres import server as postgres
 from biospark_operator.clients.postgres.address import Address, Login
 from biospark_operator.clients.postgres.errors import LoginRefusedError, MissingDatabaseError
@@ -73,7 +74,7 @@ async def test_however_many_ask_there_are_only_so_many_connections(client: postg
             await session.rows("wait", "SELECT pg_sleep(0.05)")
             most = max(most, await asyncio.to_thread(connections, one_site))
 
-    await asyncio.gather(*(ask(number) for number in range(LIMIT + postgres.WAITING)))
+    await asyncio.gather(*(ask(number) for number in range(LIMIT + bulkhead.WAITING)))
     assert 1 < most <= LIMIT
 
 
@@ -89,8 +90,8 @@ async def test_a_busy_server_that_answers_is_waited_for(client: postgres.Server)
 async def test_a_crowd_at_a_slow_server_is_sent_away_instead_of_holding_up_everything(
     client: postgres.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "SILENCE", 0.2)
-    crowd = [asyncio.create_task(ask(client, 2)) for _ in range(LIMIT + postgres.WAITING)]
+    monkeypatch.setattr(bulkhead, "SILENCE", 0.2)
+    crowd = [asyncio.create_task(ask(client, 2)) for _ in range(LIMIT + bulkhead.WAITING)]
     await asyncio.sleep(0.5)
     with pytest.raises(UnavailableError, match="busy"):
         await ask(client, 0)

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients import bulkhead
 from biospark_operator.clients.vault import server as vault_server
 from biospark_operator.clients.vault import transport
 from biospark_operator.clients.vault.errors import Answer, ConflictError, UncertainError
@@ -314,8 +315,8 @@ async def test_a_silent_server_holds_up_a_few_only(
     server: ApiServer, mount: Mount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "ANSWER", 1.0)
-    monkeypatch.setattr(vault_server, "SILENCE", 0.0)
-    monkeypatch.setattr(vault_server, "WAITING", 2)
+    monkeypatch.setattr(bulkhead, "SILENCE", 0.0)
+    monkeypatch.setattr(bulkhead, "WAITING", 2)
     await mount.check()
     server.always[DATA] = hangs
     held = [asyncio.create_task(mount.read("x")) for _ in range(vault_server.LIMIT + 2)]

@@ -23,7 +23,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from biospark_operator.api.v1alpha1.database import SslMode
+from biospark_operator.clients.bulkhead import Bulkhead
 from biospark_operator.clients.fencing import MayAct
+from biospark_operator.clients.memory_file import in_memory
 from biospark_operator.clients.postgres.address import MAINTENANCE, SSL_MODES, Address, Login
 from biospark_operator.clients.postgres.connecting import AsyncConnection, Connection
 from biospark_operator.clients.postgres.errors import FAULTS, translated, unreachable
@@ -34,13 +36,8 @@ Result = TypeVar("Result")
 
 #: Seconds that an unused connection is kept.
 IDLE = 5.0
-#: Seconds that connecting, and waiting for one's turn, may take.
-CONNECT, TURN = 5.0, 10.0
-#: How many may wait for their turn at a server that has been silent for so many seconds. They are fewer than passes
-#: run at once, so a slow server never holds up all of them.
-WAITING, SILENCE = 10, 2.0
-#: Seconds after which what is kept of a server that nobody asks for is dropped.
-FORGOTTEN = 600.0
+#: Seconds that connecting may take.
+CONNECT = 5.0
 #: Seconds in which nobody tries to connect to a server that did not answer.
 DOWN = 3.0
 _SETTINGS = {
@@ -59,27 +56,25 @@ class Server:
         self.address, self.admin = address, admin
         #: Asked before everything that changes something; whoever works `in_thread` asks by itself.
         self.may_act = may_act
-        self._turns = asyncio.Semaphore(limit)
+        self._turns = Bulkhead(limit, self._busy)
         self._limit = limit
-        self._open = self._waiting = self._lent = 0
-        self._answered = time.monotonic()
-        self._asked = time.monotonic()
+        self._open = 0
         self._idle: list[tuple[float, str, Session]] = []
         self._sweep: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._down: tuple[float, str] | None = None
-        self._authority = _in_memory(address.authority)
+        self._authority = in_memory(address.authority)
 
     @asynccontextmanager
     async def session(self, database: str = MAINTENANCE) -> AsyncIterator[Session]:
         """Lend a connection of the administrator to a database."""
-        async with self._turn():
+        async with self._turns.turn():
             session = await self._taken(database)
             try:
                 yield session
             finally:
                 if session.usable:
-                    self._answered = time.monotonic()
+                    self._turns.answered()
                     self._idle.append((time.monotonic(), database, session))
                     self._expect_sweep()
                 else:
@@ -87,7 +82,7 @@ class Server:
 
     async def try_login(self, login: Login, database: str) -> None:
         """Log in as somebody else, to see that it works. Raises `LoginRefusedError` where it does not."""
-        async with self._turn():
+        async with self._turns.turn():
             await self._make_room()
             await self._closed(await self._connected(login, database))
 
@@ -106,7 +101,7 @@ class Server:
                 held.append(connection)
                 return work(connection)
 
-        async with self._turn():
+        async with self._turns.turn():
             await self._make_room()
             self._open += 1
             task = asyncio.create_task(asyncio.to_thread(run))
@@ -147,7 +142,7 @@ class Server:
     @property
     def forgotten(self) -> bool:
         """Whether nobody asked for it for long: its credentials or its certificate were replaced."""
-        return self._open == 0 and time.monotonic() - self._asked > FORGOTTEN
+        return self._open == 0 and self._turns.forgotten
 
     def drop(self) -> None:
         """Let go of what is kept beside connections."""
@@ -164,28 +159,6 @@ class Server:
         for _, _, session in idle:
             await self._closed(session)
         self.drop()
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        self._asked = time.monotonic()
-        if not self._lent:
-            self._answered = self._asked
-        if self._waiting >= WAITING and self._asked - self._answered > SILENCE:
-            raise self._busy()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(TURN):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise self._busy() from None
-        finally:
-            self._waiting -= 1
-        self._lent += 1
-        try:
-            yield
-        finally:
-            self._lent -= 1
-            self._turns.release()
 
     def _busy(self) -> UnavailableError:
         return UnavailableError(
@@ -288,12 +261,3 @@ def _set(settings: Mapping[str, str]) -> sql.Composed:
     """Return what gives a session its settings. They are no parameters of the connection: poolers take none."""
     assigned = (sql.SQL("SET {} = {}").format(sql.Identifier(key), sql.Literal(text)) for key, text in settings.items())
     return sql.SQL("; ").join(assigned)
-
-
-def _in_memory(content: bytes | None) -> int | None:
-    """Return a descriptor of a file that is on no disk: libpq takes certificates from files only."""
-    if content is None:
-        return None
-    descriptor = os.memfd_create("authority")
-    os.write(descriptor, content)
-    return descriptor

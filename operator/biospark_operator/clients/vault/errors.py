@@ -22,6 +22,8 @@ FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 #: Reasons that a server gives for itself, so that it is worth asking for its health.
 STATES = frozenset({Reason.VAULT_SEALED, Reason.VAULT_NOT_INITIALIZED, Reason.VAULT_NO_LEADER, Reason.VAULT_FAILING})
+#: Methods that change nothing.
+READS = frozenset({"GET", "LIST", "HEAD"})
 #: Statuses of a write that may have been carried out all the same.
 _MAY_HAVE_WRITTEN = frozenset({500, 502, 504})
 _DENIED = "permission denied"
@@ -157,7 +159,7 @@ def refused(answer: Answer, purpose: str, server: str) -> OutsideError:  # noqa:
             return RejectedError(f"{doing}: the value is too large for the server")
         case 500 if any(words in answer.text for words in _STANDBY):
             return _leaderless(server)
-    problem = UncertainError if answer.status in _MAY_HAVE_WRITTEN and _writes(answer.method) else UnavailableError
+    problem = UncertainError if answer.status in _MAY_HAVE_WRITTEN and answer.method not in READS else UnavailableError
     return problem(
         f"could not use {server}: it met a fault (status {answer.status}), as when it can't write its audit log; see "
         "its log; retrying",
@@ -337,7 +339,3 @@ def _not_found(answer: Answer, doing: str) -> OutsideError:
 
 
 _CAPABILITIES = {"GET": "read", "LIST": "list", "DELETE": "delete", "PATCH": "patch", "POST": "create and update"}
-
-
-def _writes(method: str) -> bool:
-    return method not in ("GET", "LIST", "HEAD")

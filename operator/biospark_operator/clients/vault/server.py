@@ -16,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from biospark_operator.api.v1alpha1.reasons import Reason
+from biospark_operator.clients.bulkhead import Bulkhead
 from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.vault.errors import (
     FAULTS,
+    READS,
     STATES,
     Answer,
     ConflictError,
@@ -33,7 +35,7 @@ from biospark_operator.clients.vault.errors import (
     told_by_health,
 )
 from biospark_operator.clients.vault.login import Lease, Login, expiry
-from biospark_operator.clients.vault.transport import READS, Address, Api, Transport
+from biospark_operator.clients.vault.transport import Address, Api, Transport
 from biospark_operator.engine.errors import AccessError, OutsideError, UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -42,19 +44,12 @@ Call = Callable[[Api], Answer]
 
 #: Requests to one server at once, over all environments.
 LIMIT = 4
-#: Seconds that waiting for one's turn may take.
-TURN = 10.0
-#: How many may wait for their turn at a server that has been silent for so many seconds. They are fewer than passes
-#: run at once, so a slow server never holds up all of them.
-WAITING, SILENCE = 10, 2.0
 #: Seconds in which nobody tries to connect to a server that did not answer, or to log in where that was refused.
 DOWN, REFUSED = 3.0, 5.0
 #: Seconds that a login is old before another one is made for a right that is missing: it may have come since.
 RECENT = 60.0
 #: Logins in a minute, whatever happens.
 LOGINS = 10
-#: Seconds after which what is kept of a server that nobody asks for is dropped.
-FORGOTTEN = 600.0
 #: Pauses between tries where a standby is behind, and where one may not have heard of a role yet.
 _BEHIND, _UNHEARD = (0.05, 0.1, 0.2, 0.4), (0.3, 0.6, 1.2)
 #: Methods for which it is an answer that nothing is there.
@@ -74,9 +69,8 @@ class Vault:
         self._clock = clock
         self._transport = Transport(address, limit, may_act)
         self._threads = ThreadPoolExecutor(limit, thread_name_prefix="vault")
-        self._turns = asyncio.Semaphore(limit)
-        self._limit, self._lent, self._waiting = limit, 0, 0
-        self._answered = self._asked = time.monotonic()
+        self._limit = limit
+        self._turns = Bulkhead(limit, self._busy)
         self._lease: Lease | None = None
         self._logging_in = asyncio.Lock()
         self._logins: list[float] = []
@@ -141,7 +135,7 @@ class Vault:
     @property
     def forgotten(self) -> bool:
         """Whether nobody has asked for it for long, and nobody uses it."""
-        return not self._lent and not self._waiting and time.monotonic() - self._asked > FORGOTTEN
+        return self._turns.forgotten
 
     async def close(self) -> None:
         """Give the token back and close every connection."""
@@ -293,31 +287,14 @@ class Vault:
 
     async def _threaded(self, work: Callable[[], Result]) -> Result:
         """Run `work` in a thread when it is its turn. Its turn ends when it does, also if nobody waits for it."""
-        await self._turn()
+        await self._turns.take()
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         future.add_done_callback(self._turned)
         return await asyncio.shield(future)
 
-    async def _turn(self) -> None:
-        self._asked = time.monotonic()
-        if not self._lent:
-            self._answered = self._asked
-        if self._waiting >= WAITING and self._asked - self._answered > SILENCE:
-            raise self._busy()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(TURN):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise self._busy() from None
-        finally:
-            self._waiting -= 1
-        self._lent += 1
-
     def _turned(self, future: asyncio.Future[Result]) -> None:
-        self._lent -= 1
-        self._answered = time.monotonic()
-        self._turns.release()
+        self._turns.answered()
+        self._turns.give_back()
         if not future.cancelled():
             future.exception()  # whoever waited may be gone
 

@@ -24,13 +24,13 @@ import urllib3
 
 from biospark_operator.clients.fencing import MayAct
 from biospark_operator.clients.kubernetes.proxies import proxy_of
-from biospark_operator.clients.vault.errors import Answer
+from biospark_operator.clients.memory_file import in_memory
+from biospark_operator.clients.vault.errors import READS, Answer
 
 #: Seconds that connecting, and waiting for an answer, may take.
 CONNECT, ANSWER = 5.0, 10.0
 #: Seconds after a write for which requests ask for what is at least as new. Standbys lag by a tenth of one.
 FRESH = 60.0
-READS = frozenset({"GET", "LIST", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Transport:
     def __init__(self, address: Address, connections: int, may_act: MayAct) -> None:
         self.address = address
         self._freshness = Freshness()
-        self._authority = _in_memory(address.authority)
+        self._authority = in_memory(address.authority)
         self._session = self._made(connections, may_act)
         # Logins and health change nothing outside, and are for reads as well.
         self._harmless = self._made(connections, lambda: None)
@@ -232,12 +232,3 @@ def _answer(response: requests.Response, method: str, url: str) -> Answer:
         response.headers.get("Location"),
         after,
     )
-
-
-def _in_memory(content: bytes | None) -> int | None:
-    """Return a descriptor of a file that is on no disk: requests takes certificates from files only."""
-    if content is None:
-        return None
-    descriptor = os.memfd_create("authority")
-    os.write(descriptor, content)
-    return descriptor

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,22 +12,17 @@ from typing import Any
 from biospark_operator.clients.vault.login import Login
 from biospark_operator.clients.vault.transport import Address
 from dev.cluster.openbao import KUBERNETES, Node, Server
+from tests.instances import of_worker
 
 #: Whom tokens of ServiceAccounts are for.
 AUDIENCE = "vault"
 EVERYTHING = 'path "*" { capabilities = ["create", "read", "update", "delete", "list", "patch", "sudo"] }'
 
-#: Tells the servers of one checkout from those of another, whose tests may run at the same time.
-_CHECKOUT = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:4]
-
 
 @contextmanager
 def server(nodes: int = 0, purpose: str = "", audit: Path | None = None, *, usable: bool = True) -> Iterator[Server]:
     """Run a server of this worker; `purpose` gives a test that stops or seals it one of its own."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    # Who runs tests beside others of this checkout names his instances.
-    name = os.environ.get("BIOSPARK_INSTANCE", f"bao{_CHECKOUT}")
-    running = Server.of(f"{name}{purpose}-{worker}", nodes)
+    running = Server.of(of_worker("bao", purpose), nodes)
     try:
         running.up(audit=audit, usable=usable)
         yield running

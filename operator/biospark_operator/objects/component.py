@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from biospark_operator.api.v1alpha1.environment import KIND
 from biospark_operator.api.v1alpha1.reasons import Reason
 from biospark_operator.api.v1alpha1.spec import AdoptionPolicy
 from biospark_operator.api.v1alpha1.status import Verb
@@ -28,6 +27,7 @@ from biospark_operator.engine.errors import RejectedError, UnavailableError
 from biospark_operator.engine.outcome import Blocked, Failed, Outcome, Progressing, Ready
 from biospark_operator.objects import drift, field_owners, ownership, readiness
 from biospark_operator.objects.kinds import Kind
+from biospark_operator.objects.manifest import only_on
 
 #: By kind the field that can't be changed where somebody made the object anew with another value. Nothing is
 #: lost by making these kinds anew.
@@ -261,7 +261,7 @@ class ObjectsComponent:
             await self.cluster.delete(ref, uid=seen["uid"])
             seen = {"resourceVersion": NEVER}
         try:
-            await self.cluster.apply(_on(manifest, seen), force=write.force)
+            await self.cluster.apply(only_on(manifest, seen), force=write.force)
         except ConflictError:
             if write.force:
                 raise
@@ -364,11 +364,6 @@ def _is_in(field_: str, path: str) -> bool:
     return path == field_ or path.startswith(f"{field_}.")
 
 
-def _on(manifest: Manifest, seen: Mapping[str, str]) -> Manifest:
-    """Return a manifest that the API server applies only to the object that was seen: else it is a conflict."""
-    return {**manifest, "metadata": {**manifest["metadata"], **seen}}
-
-
 def _taken(ref: ObjectRef) -> UnavailableError:
     return UnavailableError(
         f"{ref.short} was created or changed by somebody else at the same moment; looking at it again",
@@ -383,12 +378,11 @@ def _is_foreign(env: Environment, live: Manifest) -> bool:
 
 
 def _refusal(env: Environment, ref: ObjectRef, live: Manifest) -> Blocked:
-    if uid := ownership.earlier_uid(live, env.identity):
-        return Blocked(Reason.NOT_OWNED, ownership.earlier(ref.short, env.identity, uid))
-    if owner := ownership.owner_of(live):
-        taken = ref.kind == "Namespace" and owner.startswith(KIND)
-        reason = Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED
-        next_step = "choose another spec.namespace.name" if taken else "remove it there, or choose another name"
-        return Blocked(reason, ownership.belongs_to(ref.short, owner, next_step))
-    way_out = "delete it, or set spec.adoptionPolicy: IfUnowned to take it over"
-    return Blocked(Reason.NOT_OWNED, ownership.not_created_here(ref.short, way_out))
+    taken = ref.kind == "Namespace" and ownership.is_of_another_environment(live, env.identity)
+    why = ownership.refusal(
+        live,
+        env.identity,
+        owned="choose another spec.namespace.name" if taken else "remove it there, or choose another name",
+        unowned="delete it, or set spec.adoptionPolicy: IfUnowned to take it over",
+    )
+    return Blocked(Reason.NAMESPACE_CONFLICT if taken else Reason.NOT_OWNED, why)

@@ -1,7 +1,8 @@
-"""The frame of a manifest. Used by the builders."""
+"""The frame of a manifest. Used by the builders, and by what applies manifests."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from biospark_operator.clients.kubernetes.objects import Manifest
@@ -17,3 +18,11 @@ def namespaced(env: Environment, api_version: str, kind: str, name: str, **conte
 def cluster_scoped(api_version: str, kind: str, name: str, **content: Any) -> Manifest:
     """Return an object that is in no namespace."""
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, **content}
+
+
+def only_on(manifest: Manifest, seen: Mapping[str, str]) -> Manifest:
+    """Return a manifest that the API server applies only to the object that was seen: else it is a conflict.
+
+    `seen` is what tells that of its metadata: uid, resourceVersion.
+    """
+    return {**manifest, "metadata": {**manifest["metadata"], **seen}}

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from biospark_operator.api.v1alpha1.environment import KIND, TAKE_OVER_FROM
-from biospark_operator.clients.kubernetes.objects import Manifest
+from biospark_operator.clients.kubernetes.objects import Manifest, ObjectRef
 from biospark_operator.engine.component import Environment, Identity
 
 ENVIRONMENT_LABEL = "biospark.ai/environment"
@@ -157,6 +157,24 @@ def earlier_uid(live: Manifest, owner: Identity) -> str | None:
     """Return the uid of an environment of the same name that an existing object was created for, if that is another."""
     uid: str | None = (live["metadata"].get("annotations") or {}).get(CREATED_FOR)
     return uid if _is_named(live, owner) and uid not in (owner.uid, owner.predecessor) else None
+
+
+def is_of_another_environment(live: Manifest, owner: Identity) -> bool:
+    """Whether an existing object that is not ours says that another environment owns it."""
+    return earlier_uid(live, owner) is None and (owner_of(live) or "").startswith(KIND)
+
+
+def refusal(live: Manifest, owner: Identity, *, owned: str, unowned: str) -> str:
+    """Return the sentence that refuses an existing object that is not ours.
+
+    The way out is `owned` where it says who owns it, and `unowned` where it does not.
+    """
+    what = ObjectRef.of(live).short
+    if uid := earlier_uid(live, owner):
+        return earlier(what, owner, uid)
+    if holder := owner_of(live):
+        return belongs_to(what, holder, owned)
+    return not_created_here(what, unowned)
 
 
 def _is_named(live: Manifest, owner: Identity) -> bool:

@@ -20,7 +20,7 @@ from biospark_operator.clients.kubernetes.objects import NEVER, Manifest, Object
 from biospark_operator.engine.component import Environment, Identity
 from biospark_operator.objects import drift, ownership, secret_data
 from biospark_operator.objects.component import Cluster, release
-from biospark_operator.objects.manifest import namespaced
+from biospark_operator.objects.manifest import namespaced, only_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class CredentialStore(Protocol):
 
 #: What notes are called as annotations.
 _PREFIX = "biospark.ai/"
+_WAY_OUT = "delete or rename it"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class KubernetesSecrets:
             return Slot(name, id_, where, version={"resourceVersion": NEVER})
         metadata, refused = live["metadata"], None
         if not ownership.is_ours(live, env.identity):
-            refused = _refused(live, env.identity)
+            refused = ownership.refusal(live, env.identity, owned=_WAY_OUT, unowned=_WAY_OUT)
         notes = {
             key.removeprefix(_PREFIX): said
             for key, said in (metadata.get("annotations") or {}).items()
@@ -127,8 +128,7 @@ class KubernetesSecrets:
 
     async def write(self, env: Environment, seen: Slot, wanted: Credential) -> None:
         """Apply the Secret, only on the one that was seen."""
-        made = self.manifest(env, seen.name, wanted)
-        await self.cluster.apply({**made, "metadata": {**made["metadata"], **seen.version}}, force=True)
+        await self.cluster.apply(only_on(self.manifest(env, seen.name, wanted), seen.version), force=True)
 
     def manifest(self, env: Environment, name: str, wanted: Credential) -> Manifest:
         """Return the Secret. Pure."""
@@ -152,12 +152,3 @@ class KubernetesSecrets:
 
 def _ref(env: Environment, name: str) -> ObjectRef:
     return ObjectRef("v1", "Secret", env.spec.namespace.name, name)
-
-
-def _refused(live: Manifest, owner: Identity) -> str:
-    what = ObjectRef.of(live).short
-    if uid := ownership.earlier_uid(live, owner):
-        return ownership.earlier(what, owner, uid)
-    if holder := ownership.owner_of(live):
-        return ownership.belongs_to(what, holder, "delete or rename it")
-    return ownership.not_created_here(what, "delete or rename it")
